@@ -1,16 +1,16 @@
 """Everything the harness raises on purpose, and the exit codes it may end with.
 
-    HarnessError
-    ├── InvalidError         usage, scenario, pre-flight or guard refusal; nothing was touched
-    │   └── ScenarioError    carries every problem of a scenario file at once
-    ├── InfrastructureError  the harness or its infrastructure failed
-    │   ├── StackError       a stack could not be started, reached or stopped
-    │   ├── LoadError        the load generator itself broke
-    │   ├── ChaosError       Chaos Toolkit itself broke
-    │   ├── MetricsError     Prometheus could not answer
-    │   └── StoreError       evidence could not be written or read back
-    ├── FaultError           a fault could not be injected, proven or healed
-    └── DirtyError           restoration is not proven: a fault may still be active
+HarnessError
+├── InvalidError         usage, scenario, pre-flight or guard refusal; nothing was touched
+│   └── ScenarioError    carries every problem of a scenario file at once
+├── InfrastructureError  the harness or its infrastructure failed
+│   ├── StackError       a stack could not be started, reached or stopped
+│   ├── LoadError        the load generator itself broke
+│   ├── ChaosError       Chaos Toolkit itself broke
+│   ├── MetricsError     Prometheus could not answer
+│   └── StoreError       evidence could not be written or read back
+├── FaultError           a fault could not be injected, proven or healed
+└── DirtyError           restoration is not proven: a fault may still be active
 """
 
 from __future__ import annotations
