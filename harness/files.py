@@ -24,6 +24,11 @@ def state_home() -> Path:
     return Path(base) / "harness"
 
 
+def run_lock(stack_id: str) -> Path:
+    """The lock that one run holds on a stack from its start to its end."""
+    return state_home() / "locks" / f"{stack_id}.lock"
+
+
 def project_root() -> Path:
     """The checkout this package runs from: the folder that holds ``stack/`` and ``scenarios/``."""
     return Path(__file__).resolve().parent.parent

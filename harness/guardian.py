@@ -1,0 +1,78 @@
+"""The guardian: a process of its own that undoes faults when the run cannot.
+
+Started and proven alive before the first fault. It learns of the run's death at once (its
+standard input closes) and of a hang by the leases. Then it fences the injector off, heals
+every open entry, proves each healed, says what it did and leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+
+from harness.guardian_process import FAREWELL, READY
+from harness.recover import Healed, heal, recover
+from harness.undo import UndoLog, now
+
+TICK_S = 0.25
+GIVE_UP_S = 15.0
+CLEAN, LEFT = 0, 6
+
+
+def main(stack_id: str) -> int:
+    """Watch one stack until the pipe says that the run ended, well or not."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # only the end of the run ends the watch
+    log = UndoLog(stack_id)
+    os.write(sys.stdout.fileno(), READY)
+    said = b""
+    while True:
+        readable, _, _ = select.select([sys.stdin.fileno()], [], [], TICK_S)
+        if readable:
+            chunk = os.read(sys.stdin.fileno(), 64)
+            if not chunk:
+                break
+            said += chunk
+        _heal_expired(log)
+    return _finish(log, ended_well=said.endswith(FAREWELL))
+
+
+def _heal_expired(log: UndoLog) -> None:
+    """A fault whose lease ran out has nobody who holds it: heal it."""
+    for entry in log.snapshot().open:
+        if entry.lease_until < now():
+            _say(f"the lease of {entry.id} ({entry.kind} on {entry.target}) ran out: healing")
+            result = heal(log, entry)
+            _say(
+                f"healed {entry.id}: {result.entry.heal_proof}"
+                if isinstance(result, Healed)
+                else f"not healed {entry.id}: {result.problem}"
+            )
+
+
+def _finish(log: UndoLog, *, ended_well: bool) -> int:
+    if not ended_well:
+        _say("the run is gone without a word: healing what is open")
+    give_up_at = time.monotonic() + GIVE_UP_S
+    while True:
+        result = recover(log, fence=not ended_well)
+        for done in result.healed:
+            _say(f"healed {done.entry.id}: {done.entry.heal_proof}")
+        for left in result.left:
+            _say(f"not healed {left.entry.id}: {left.problem}")
+        if result.clean:
+            return CLEAN
+        if time.monotonic() >= give_up_at:
+            return LEFT
+
+
+def _say(text: str) -> None:
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    os.write(sys.stderr.fileno(), f"{stamp} guardian: {text}\n".encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,23 @@
+"""What a locustfile imports from the harness; imported in Locust's process only.
+
+One line turns a plain user into an open-loop one::
+
+    from harness.load import OpenLoop
+
+    class Shopper(OpenLoop, FastHttpUser): ...
+
+The names load Locust (which patches the whole interpreter), so they are looked up late:
+the harness itself uses the other modules of this package and must never see Locust.
+"""
+
+from typing import Any
+
+__all__ = ["OpenLoop"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "OpenLoop":
+        from harness.load.openloop import OpenLoop  # noqa: PLC0415 - see above
+
+        return OpenLoop
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,101 @@
+"""Writes the sample file from inside the load process."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import time
+from collections import deque
+from pathlib import Path
+
+from harness.load.records import (
+    NAMES,
+    SAMPLES,
+    SELF_REPORT,
+    STRUCT,
+    Kind,
+    RequestOutcome,
+)
+
+_PACK = struct.Struct(STRUCT).pack
+MAX_BYTES = 2**32 - 1
+
+
+class Recorder:
+    """Appends one record per request and per journey.
+
+    Times given are ``time.perf_counter`` values; they are written as seconds since the
+    epoch, converted with one offset taken when the recorder was made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._epoch_offset = time.time() - time.perf_counter()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._samples = os.open(folder / SAMPLES, flags, 0o600)
+        self._names = os.open(folder / NAMES, flags, 0o600)
+        self._self_report = os.open(folder / SELF_REPORT, flags, 0o600)
+        self._buffer = bytearray()
+        self._series: dict[tuple[Kind, str], int] = {}
+        self._lags: deque[float] = deque(maxlen=100_000)
+        self.recorded = 0
+
+    def wall(self, at: float) -> float:
+        """Seconds since the epoch for a ``perf_counter`` value."""
+        return at + self._epoch_offset
+
+    def add(
+        self,
+        kind: Kind,
+        name: str,
+        *,
+        intended: float,
+        sent: float,
+        completed: float,
+        pool_wait_s: float,
+        size: int,
+        status: int,
+        outcome: RequestOutcome,
+    ) -> None:
+        """Record one request or journey; a write reaches the file at the next flush."""
+        offset = self._epoch_offset
+        self._buffer += _PACK(
+            intended + offset,
+            sent + offset,
+            completed + offset,
+            pool_wait_s,
+            min(size, MAX_BYTES),
+            self._number(kind, name),
+            status,
+            outcome,
+        )
+        self.recorded += 1
+        if kind is Kind.REQUEST and outcome is not RequestOutcome.UNSENT:
+            self._lags.append(sent - intended - pool_wait_s)
+
+    def flush(self) -> None:
+        """Hand everything buffered to the kernel."""
+        if self._buffer:
+            data, self._buffer = self._buffer, bytearray()
+            os.write(self._samples, data)
+
+    def report(self, **figures: float) -> None:
+        """One line about the generator itself, with its own lag since the last line."""
+        lags = sorted(self._lags)
+        self._lags.clear()
+        p99_s = lags[min(len(lags) - 1, int(len(lags) * 0.99))] if lags else 0.0
+        line = {"at": self.wall(time.perf_counter()), "lag_p99_ms": p99_s * 1000, **figures}
+        os.write(self._self_report, json.dumps(line).encode() + b"\n")
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        self.flush()
+        for handle in (self._samples, self._names, self._self_report):
+            os.close(handle)
+
+    def _number(self, kind: Kind, name: str) -> int:
+        number = self._series.get((kind, name))
+        if number is None:
+            number = self._series[kind, name] = len(self._series)
+            os.write(self._names, json.dumps({"kind": int(kind), "name": name}).encode() + b"\n")
+        return number

@@ -1,0 +1,392 @@
+"""The nouns: what a scenario asks for and what a run may conclude.
+
+Frozen, checked when built, units in the names. Times are seconds since the epoch
+(UTC) unless a name says otherwise; ratios are 0 to 1, never percent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from harness.errors import InvalidError
+
+
+class Outcome(StrEnum):
+    """What a check concluded, mildest first; the worst one wins."""
+
+    PASS = "pass"
+    INCONCLUSIVE = "inconclusive"
+    FAIL = "fail"
+
+
+class Termination(StrEnum):
+    """How the run ended."""
+
+    COMPLETED = "completed"
+    ABORTED = "aborted"
+    ERROR = "error"
+
+
+class Restoration(StrEnum):
+    """Whether every fault is proven undone; unknown counts as dirty."""
+
+    CLEAN = "clean"
+    DIRTY = "dirty"
+
+
+class Phase(StrEnum):
+    """The parts of a run, in their order."""
+
+    WARMUP = "warmup"
+    STEADY = "steady"
+    FAULT = "fault"
+    RECOVERY = "recovery"
+    AFTER = "after"
+
+
+class Gate(StrEnum):
+    """Whether a check may turn the verdict red."""
+
+    FAIL = "fail"
+    WARN = "warn"
+
+
+class Unit(StrEnum):
+    """What an observed value and its limit are measured in."""
+
+    SECONDS = "s"
+    RATIO = "ratio"
+    PER_SECOND = "/s"
+    NUMBER = ""
+
+
+class Op(StrEnum):
+    """Comparison of an observed value (left) with its limit (right)."""
+
+    LT = "<"
+    LE = "<="
+    GT = ">"
+    GE = ">="
+    EQ = "=="
+
+    def holds(self, value: float, limit: float) -> bool:
+        """Whether ``value op limit``; NaN never holds."""
+        match self:
+            case Op.LT:
+                return value < limit
+            case Op.LE:
+                return value <= limit
+            case Op.GT:
+                return value > limit
+            case Op.GE:
+                return value >= limit
+            case Op.EQ:
+                return value == limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """A finite number with its unit; durations are seconds, percentages ratios."""
+
+    value: float
+    unit: Unit
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be compared."""
+        if not math.isfinite(self.value):
+            raise InvalidError(f"The limit {self.value} is not a finite number.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """``orders.p99 < 250ms during steady, after`` or ``lag < 100 at end``.
+
+    ``stat`` is empty for a bare SLI. ``phases`` is empty for ``at end`` and for stats that
+    belong to the whole run (``lost``). With ``for_s`` the condition must last that long.
+    """
+
+    subject: str
+    stat: str
+    op: Op
+    limit: Quantity
+    phases: tuple[Phase, ...] = ()
+    at_end: bool = False
+    for_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineThreshold:
+    """``orders.p99 <= baseline +15% during steady``: ``margin`` is the allowed worsening."""
+
+    subject: str
+    stat: str
+    margin: float
+    phases: tuple[Phase, ...]
+
+
+class RecoveryFrom(StrEnum):
+    """The event that recovery time counts from."""
+
+    INJECTION = "injection"
+    HEAL = "heal"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryLimit:
+    """``recovery of orders < 30s from heal sustained 10s``; no subject means every journey."""
+
+    subject: str
+    limit_s: float
+    origin: RecoveryFrom | None = None
+    sustained_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertExpectation:
+    """``alert X fires within 60s``; ``within_s`` None means that it must not fire at all."""
+
+    alert: str
+    within_s: float | None
+
+
+Condition = Threshold | BaselineThreshold | RecoveryLimit | AlertExpectation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """One line of a scenario's objectives: its canonical text, what it means, its gate."""
+
+    text: str
+    condition: Condition
+    gate: Gate = Gate.FAIL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackSpec:
+    """Which driver brings up the system under test, and what it needs to find it."""
+
+    driver: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSpec:
+    """Offered load: a locustfile or a list of HTTP requests, at a constant arrival rate.
+
+    ``timeout_s`` is the time after which a user has given up, counted from the send.
+    """
+
+    profile: str | None
+    http: tuple[str, ...]
+    service: str | None
+    arrivals_per_s: float
+    timeout_s: float
+    max_in_flight: int
+
+    def __post_init__(self) -> None:
+        """Refuse a load that cannot exist."""
+        if not 0 < self.arrivals_per_s < math.inf:
+            raise InvalidError(f"The arrival rate {self.arrivals_per_s:g}/s must be above 0.")
+        if not 0 < self.timeout_s < math.inf:
+            raise InvalidError(f"The load timeout {self.timeout_s:g} s must be above 0.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultSpec:
+    """An inline fault: its kind, target, hold and the kind's own parameters."""
+
+    kind: str
+    target: str
+    hold_s: float
+    parameters: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhasePlan:
+    """Planned lengths in seconds; ``recovery_s`` and ``after_s`` may end early or late."""
+
+    warmup_s: float
+    steady_s: float
+    recovery_s: float
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sli:
+    """A named Prometheus query; a ratio has ``good`` and ``total`` folded into ``query``."""
+
+    name: str
+    query: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One scenario file, resolved and checked."""
+
+    name: str
+    path: str
+    stack: StackSpec
+    load: LoadSpec
+    experiment: str | None
+    arguments: Mapping[str, str | int | float]
+    faults: tuple[FaultSpec, ...]
+    phases: PhasePlan
+    slis: Mapping[str, Sli]
+    objectives: tuple[Objective, ...]
+    abort: tuple[Threshold, ...]
+    only_affects: tuple[str, ...]
+    client_side_only: bool
+
+    @property
+    def injects(self) -> bool:
+        """Whether this scenario has anything to break; a load test has not."""
+        return self.experiment is not None or bool(self.faults)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """A half-open interval of time, ``start <= t < end``."""
+
+    start: float
+    end: float
+
+    @property
+    def length_s(self) -> float:
+        """How long it is; never negative."""
+        return max(0.0, self.end - self.start)
+
+    def holds(self, at: float) -> bool:
+        """Whether the instant lies inside."""
+        return self.start <= at < self.end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened in the run, as written to ``events.jsonl``."""
+
+    at: float
+    kind: str
+    data: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One SLI as Prometheus gave it: ``points`` are (time, value) with NaN kept as NaN.
+
+    ``problem`` says why the series cannot be used at all (empty when it can);
+    ``warnings`` are Prometheus's own.
+    """
+
+    name: str
+    points: tuple[tuple[float, float], ...] = ()
+    step_s: float = 1.0
+    warnings: tuple[str, ...] = ()
+    problem: str = ""
+    problem_code: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultRecord:
+    """One fault's life as its undo entry tells it; None means that it never got there.
+
+    ``called_at`` is when the injecting call was made, ``heal_called_at`` the healing one.
+    """
+
+    id: str
+    kind: str
+    target: str
+    held: bool
+    hold_s: float | None
+    intended_at: float
+    called_at: float | None = None
+    injected_at: float | None = None
+    proven_at: float | None = None
+    last_seen_at: float | None = None
+    proof: str = ""
+    heal_called_at: float | None = None
+    healed_at: float | None = None
+    heal_proven_at: float | None = None
+    heal_proof: str = ""
+
+    @property
+    def restored(self) -> bool:
+        """Whether its heal is proven, or it never got as far as an injection call."""
+        return self.heal_proven_at is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """One activity of a Chaos Toolkit journal."""
+
+    section: str
+    name: str
+    status: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why something is not a pass, machine-readable first, and what would make it one."""
+
+    code: str
+    message: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One objective judged in one phase.
+
+    ``observed``, ``low``, ``high`` and ``limit`` are in ``unit``; ``low`` and ``high`` bound
+    the observed value (95 % one-sided each in steady, a census elsewhere).
+    """
+
+    objective: str
+    phase: str
+    outcome: Outcome
+    because: str
+    observed: float | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    unit: Unit = Unit.NUMBER
+    samples: int = 0
+    gate: Gate = Gate.FAIL
+    code: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """Time to recover of one subject as an interval [low_s, high_s].
+
+    ``state`` is ``recovered``, ``not_degraded``, ``not_recovered`` (then ``low_s`` is how
+    long it was watched and ``high_s`` is None) or ``relapsed``.
+    """
+
+    subject: str
+    state: str
+    origin: RecoveryFrom
+    low_s: float | None
+    high_s: float | None
+    sustained_s: float
+    recovered_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Three axes, and the reasons for anything that is not a pass."""
+
+    evidence: Outcome
+    termination: Termination
+    restoration: Restoration
+    reasons: tuple[Reason, ...] = ()
+
+
+def worst(outcomes: tuple[Outcome, ...]) -> Outcome:
+    """The worst outcome; no checks is no evidence, so nothing gives INCONCLUSIVE."""
+    order = tuple(Outcome)
+    return max(outcomes, key=order.index, default=Outcome.INCONCLUSIVE)

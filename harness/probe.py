@@ -1,0 +1,94 @@
+"""A timed request on a fresh connection: how a fault and its absence are seen from outside."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import time
+from dataclasses import dataclass
+
+NO_ANSWER = "no answer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What one request met; ``status`` is 0 when there was no complete answer."""
+
+    elapsed_s: float
+    status: int
+    problem: str = ""
+
+    @property
+    def answered(self) -> bool:
+        """Whether a complete HTTP answer of a healthy service came back."""
+        return 200 <= self.status < 300
+
+    def __str__(self) -> str:
+        """Short text for proofs, such as ``200 in 3 ms``."""
+        what = str(self.status) if self.status else self.problem
+        return f"{what} in {self.elapsed_s * 1000:.0f} ms"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What a request must meet for a fault to count as biting; exactly one limit is above 0.
+
+    ``silent_for_s``: nothing comes back for that long. ``slower_than_s``: the exchange takes
+    at least that long.
+    """
+
+    silent_for_s: float = 0.0
+    slower_than_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """A fault without an effect cannot be proven."""
+        if (self.silent_for_s > 0) == (self.slower_than_s > 0):
+            raise ValueError("an effect is either silence or slowness, of more than 0 s")
+
+    @property
+    def look_timeout_s(self) -> float:
+        """How long a look has to wait to tell."""
+        return self.silent_for_s or 2 * self.slower_than_s + 1
+
+    def seen_in(self, probe: Probe) -> bool:
+        """Whether the probe met this effect."""
+        if self.silent_for_s:
+            # A refused or broken connection is another fault than silence.
+            return probe.problem == NO_ANSWER and probe.elapsed_s >= 0.9 * self.silent_for_s
+        return probe.elapsed_s >= self.slower_than_s
+
+
+def request(address: str, path: str, timeout_s: float) -> Probe:
+    """GET ``path`` from ``host:port`` on a new connection, the whole exchange within the limit."""
+    host, _, port = address.rpartition(":")
+    started = time.monotonic()
+    connection = http.client.HTTPConnection(host, int(port), timeout=timeout_s)
+    try:
+        connection.request("GET", path, headers={"Connection": "close"})
+        answer = connection.getresponse()
+        answer.read()
+        return Probe(elapsed_s=time.monotonic() - started, status=answer.status)
+    except (OSError, http.client.HTTPException) as error:
+        return Probe(elapsed_s=time.monotonic() - started, status=0, problem=_name(error))
+    finally:
+        connection.close()
+
+
+def listens(address: str, timeout_s: float = 0.5) -> bool:
+    """Whether anything accepts connections at ``host:port``."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=timeout_s):
+            return True
+    except OSError:
+        return False
+
+
+def _name(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return NO_ANSWER
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, ConnectionError | http.client.RemoteDisconnected):
+        return "connection broken"
+    return type(error).__name__

@@ -1,0 +1,1 @@
+"""Drivers that start the system under test, and what they share."""

@@ -1,0 +1,201 @@
+"""The servers the embedded stack needs, and the ways to fetch each without installing it.
+
+Used by :mod:`harness.stacks.provision` only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from harness.errors import StackError
+
+CONNECT_TIMEOUT_S = 5
+DOWNLOAD_TIMEOUT_S = 120.0
+UNPACK_TIMEOUT_S = 60.0
+BUILD_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """One server: what it is called, how new it must be, where it comes from.
+
+    Attributes:
+        name: Its name in the cache and in messages.
+        programs: Names it may have on PATH or in a package.
+        minimum: Oldest version that will do.
+        debian: Debian package, or empty.
+        go_module: Path of a Go program with its version, or empty.
+        go_flags: Linker flags for it.
+        go_program: The name ``go install`` gives it.
+        commands: For a human: how to install it, by tool.
+    """
+
+    name: str
+    programs: tuple[str, ...]
+    minimum: tuple[int, ...]
+    debian: str = ""
+    go_module: str = ""
+    go_flags: str = ""
+    go_program: str = ""
+    commands: Mapping[str, str] = field(default_factory=dict)
+
+
+SPECS: Mapping[str, ServerSpec] = {
+    "prometheus": ServerSpec(
+        name="prometheus",
+        programs=("prometheus",),
+        minimum=(2, 40),
+        debian="prometheus",
+        commands={"apt": "apt-get install prometheus", "brew": "brew install prometheus"},
+    ),
+    "alertmanager": ServerSpec(
+        name="alertmanager",
+        programs=("alertmanager", "prometheus-alertmanager"),
+        minimum=(0, 24),
+        debian="prometheus-alertmanager",
+        commands={
+            "apt": "apt-get install prometheus-alertmanager",
+            "brew": "brew install alertmanager",
+        },
+    ),
+    "toxiproxy-server": ServerSpec(
+        name="toxiproxy-server",
+        programs=("toxiproxy-server",),
+        minimum=(2, 5),
+        go_module="github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0",
+        # Without this the program says "version git", which cannot be checked.
+        go_flags="-X github.com/Shopify/toxiproxy/v2.Version=2.12.0",
+        go_program="server",
+        commands={
+            "brew": "brew install shopify/shopify/toxiproxy",
+            "go": "install Go 1.23 or newer, then run the same command again",
+        },
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One place or way that was tried, and why it did not help."""
+
+    what: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetcher:
+    """One way to get a server: ``fetch(folder)`` puts it at ``folder/bin/<name>``."""
+
+    describe: str
+    fetch: Callable[[Path], None]
+
+
+def fetchers(spec: ServerSpec) -> list[Fetcher]:
+    """The ways to try, in their order."""
+    ways: list[Fetcher] = []
+    if spec.debian:
+        ways.append(Fetcher(f"Debian package {spec.debian}, unpacked", partial(_from_debian, spec)))
+    if spec.go_module:
+        ways.append(Fetcher(f"go install {spec.go_module}", partial(_from_go, spec)))
+    return ways
+
+
+def run(
+    command: list[str],
+    *,
+    timeout_s: float,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run a program to its end and return what it printed, stderr included.
+
+    Raises:
+        StackError: It is not there, failed, or took longer than ``timeout_s``.
+    """
+    try:
+        child = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise StackError(f"{command[0]} cannot be run: {error.strerror}") from error
+    with child:
+        try:
+            output = child.communicate(timeout=timeout_s)[0].decode(errors="replace")
+        except BaseException as error:
+            # With its children: a compiler left behind would keep the pipe open and us waiting.
+            os.killpg(child.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise StackError(f"{command[0]} took longer than {timeout_s:g} s") from error
+            raise
+    if child.returncode != 0:
+        last_lines = " / ".join(output.strip().splitlines()[-3:])
+        raise StackError(f"{command[0]} ended with {child.returncode}: {last_lines[-400:]}")
+    return output
+
+
+def _from_debian(spec: ServerSpec, folder: Path) -> None:
+    for tool in ("apt-get", "dpkg"):
+        if shutil.which(tool) is None:
+            raise StackError(f"this machine has no {tool}")
+    package = folder / "package"
+    package.mkdir()
+    _download(spec, package)
+    archives = list(package.glob("*.deb"))
+    if len(archives) != 1:
+        raise StackError(f"apt-get download left {len(archives)} packages instead of one")
+    run(["dpkg", "-x", str(archives[0]), str(package / "root")], timeout_s=UNPACK_TIMEOUT_S)
+    programs = package / "root" / "usr" / "bin"
+    for program in programs.iterdir():
+        name = spec.name if program.name in spec.programs else program.name
+        program.rename(folder / "bin" / name)
+    shutil.rmtree(package)
+
+
+def _download(spec: ServerSpec, package: Path) -> None:
+    settings = (
+        f"Acquire::http::Timeout={CONNECT_TIMEOUT_S}",
+        f"Acquire::https::Timeout={CONNECT_TIMEOUT_S}",
+        "Acquire::Retries=1",
+    )
+    options = [text for setting in settings for text in ("-o", setting)]
+    # As root apt-get warns that its own user cannot write here, and goes on.
+    command = ["apt-get", "download", *options, spec.debian]
+    try:
+        run(command, timeout_s=DOWNLOAD_TIMEOUT_S, cwd=package, environment={"LC_ALL": "C"})
+    except StackError as error:
+        if re.search("Unable to locate|No candidate|Can't select", error.message):
+            raise StackError(
+                f"apt does not know the package {spec.debian}",
+                "Its package lists are missing or old: run `apt-get update`, then try again.",
+            ) from error
+        raise
+
+
+def _from_go(spec: ServerSpec, folder: Path) -> None:
+    if shutil.which("go") is None:
+        raise StackError("this machine has no go")
+    binaries = folder / "bin"
+    command = ["go", "install"]
+    if spec.go_flags:
+        command += ["-ldflags", spec.go_flags]
+    run(
+        [*command, spec.go_module],
+        timeout_s=BUILD_TIMEOUT_S,
+        cwd=folder,
+        environment={"GOBIN": str(binaries), "GOFLAGS": "-mod=mod"},
+    )
+    (binaries / spec.go_program).rename(binaries / spec.name)

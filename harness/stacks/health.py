@@ -1,0 +1,41 @@
+"""Whether a process is the one that answers on its port, and answers well."""
+
+from __future__ import annotations
+
+import asyncio
+
+import psutil
+
+from harness.stacks.plan import HOST
+
+ANSWER_TIMEOUT_S = 1.0
+
+
+async def is_healthy(pid: int, port: int, path: str) -> bool:
+    """Whether process ``pid`` listens on ``port`` and answers ``path`` with 200.
+
+    The first half matters when somebody else took the port: their answer is not ours.
+    """
+    return _listens(pid, port) and await _answers(port, path)
+
+
+def _listens(pid: int, port: int) -> bool:
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.Error:
+        return False  # it just ended, which its watcher will report
+    return any(c.status == psutil.CONN_LISTEN and c.laddr[1] == port for c in connections)
+
+
+async def _answers(port: int, path: str) -> bool:
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(HOST, port)
+            try:
+                writer.write(f"GET {path} HTTP/1.0\r\nHost: {HOST}:{port}\r\n\r\n".encode())
+                status_line = await reader.readline()
+            finally:
+                writer.close()
+    except OSError:  # TimeoutError is one
+        return False
+    return status_line.split()[1:2] == [b"200"]

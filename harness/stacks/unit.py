@@ -1,0 +1,198 @@
+"""One supervised service: started, watched, restarted, held down and let go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.control import Restart, ServiceStatus
+from harness.errors import HarnessError, StackError
+from harness.stacks.child import Child, log_tail
+from harness.stacks.health import is_healthy
+from harness.stacks.plan import ServicePlan
+
+RESTART_DELAY_S = 1.0
+STOP_GRACE_S = 2.0
+HEALTH_POLL_S = 0.05
+
+
+def utc_now() -> str:
+    """The time as in every file of ours: UTC ISO 8601 with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+class EventLog:
+    """The supervisor's own record, one JSON object a line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def write(self, event: str, service: str = "", **fields: Any) -> None:
+        """Append one event with the time."""
+        line = json.dumps({"at": utc_now(), "event": event, "service": service, **fields})
+        try:
+            with self.path.open("a") as stream:
+                stream.write(line + "\n")
+        except OSError as error:
+            # A full disk must not take the services down; stderr is the supervisor's log.
+            sys.stderr.write(f"{self.path}: {error}: {line}\n")
+
+
+class Unit:
+    """A service and its history.
+
+    Args:
+        plan: What to run.
+        log: File for its output.
+        events: The supervisor's record.
+        on_healthy: Called when a new process has become healthy, before it counts as up;
+            may raise HarnessError, which counts as not healthy.
+        on_change: Called after each change of state.
+    """
+
+    def __init__(
+        self,
+        plan: ServicePlan,
+        log: Path,
+        events: EventLog,
+        on_healthy: Callable[[], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self.plan = plan
+        self.log = log
+        self.events = events
+        self.healthy = asyncio.Event()
+        self.child: Child | None = None
+        self.state = "down"
+        self._on_healthy = on_healthy
+        self._on_change = on_change
+        self._wanted = asyncio.Event()  # cleared while the service is held
+        self._wanted.set()
+        self._restarts: list[Restart] = []
+
+    @property
+    def identity(self) -> str:
+        """The identity of the process that is up, else empty."""
+        return self.child.identity if self.child and self.state == "up" else ""
+
+    def status(self) -> ServiceStatus:
+        """What the control socket tells."""
+        alive = self.child is not None and not self.child.exited.is_set()
+        return ServiceStatus(
+            name=self.plan.name,
+            state=self.state,
+            pid=self.child.pid if self.child and alive else None,
+            identity=self.child.identity if self.child and alive else "",
+            ports=(self.plan.port,),
+            restarts=tuple(self._restarts),
+        )
+
+    async def start(self) -> None:
+        """Start a process and wait until it is healthy.
+
+        Raises:
+            StackError: It ended, or was not healthy in time; with the end of its log.
+        """
+        self.child = child = Child(self.plan, self.log)
+        self.events.write("started", self.plan.name, pid=child.pid, identity=child.identity)
+        deadline_s = time.monotonic() + self.plan.health_limit_s
+        while not await is_healthy(child.pid, self.plan.port, self.plan.health_path):
+            if child.exited.is_set():
+                raise self._failure(f"ended with {child.exit_status} before it was healthy")
+            if time.monotonic() >= deadline_s:
+                limit_s = self.plan.health_limit_s
+                raise self._failure(f"did not become healthy within {limit_s:g} s")
+            await asyncio.sleep(HEALTH_POLL_S)
+        self._on_healthy()
+        self._become("up", pid=child.pid)
+        self.healthy.set()
+
+    async def keep(self) -> None:
+        """Restart the service whenever it dies, for ever; call after the first start."""
+        while True:
+            died_s, died_at, unwanted = await self._death()
+            if unwanted:
+                await asyncio.sleep(RESTART_DELAY_S)
+            await self._wanted.wait()
+            if unwanted:
+                self._record_restart(died_s, died_at)
+            try:
+                await self.start()
+            except HarnessError as error:
+                self.events.write("unhealthy", self.plan.name, error=str(error))
+                await self.stop()
+
+    async def hold(self, number: signal.Signals) -> None:
+        """Stop the process and keep it down.
+
+        Raises:
+            StackError: The process does not end, not even by SIGKILL.
+        """
+        self._wanted.clear()
+        self.healthy.clear()
+        if not await self.stop(number):
+            raise StackError(f"{self.plan.name} did not end, not even by SIGKILL.")
+        if self.state != "held":
+            self._become("held")
+
+    async def release(self) -> None:
+        """Let the service go and wait until it is up; nothing changes when it already is.
+
+        Raises:
+            StackError: It did not become healthy; with the end of its log.
+        """
+        if not self._wanted.is_set():
+            self._wanted.set()
+            self._become("restarting")
+        limit_s = self.plan.health_limit_s + RESTART_DELAY_S
+        try:
+            async with asyncio.timeout(limit_s):
+                await self.healthy.wait()
+        except TimeoutError:
+            raise self._failure(f"did not become healthy within {limit_s:g} s") from None
+
+    async def stop(self, number: signal.Signals = signal.SIGKILL) -> bool:
+        """End the process if there is one; whether it is gone."""
+        return self.child is None or await self.child.end(number, STOP_GRACE_S)
+
+    async def _death(self) -> tuple[float, str, bool]:
+        """Wait for the end of the process; when it was, and whether nobody asked for it."""
+        if self.child is not None:
+            await self.child.exited.wait()
+            died_s, died_at = time.monotonic(), utc_now()
+            self.healthy.clear()
+            unwanted = self._wanted.is_set()
+            self._become(
+                "restarting" if unwanted else "held",
+                pid=self.child.pid,
+                exit_status=self.child.exit_status,
+            )
+            return died_s, died_at, unwanted
+        raise AssertionError("keep() before start()")
+
+    def _record_restart(self, died_s: float, died_at: str) -> None:
+        status = self.child.exit_status if self.child else 0
+        restart = Restart(
+            died_at=died_at,
+            started_at=utc_now(),
+            exit_status=status,
+            delay_s=round(time.monotonic() - died_s, 6),
+        )
+        self._restarts.append(restart)
+        self.events.write("restarted", self.plan.name, **asdict(restart))
+
+    def _become(self, state: str, **fields: Any) -> None:
+        self.state = state
+        self.events.write(state, self.plan.name, **fields)
+        self._on_change()
+
+    def _failure(self, what: str) -> StackError:
+        return StackError(f"{self.plan.name} {what}. The end of {self.log}:\n{log_tail(self.log)}")

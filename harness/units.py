@@ -1,0 +1,104 @@
+"""Durations, rates, percentages and plain numbers as people write them.
+
+Exact by construction: parsing goes through :class:`fractions.Fraction`, so that
+``parse(show(x)) == x`` holds for everything that was parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from fractions import Fraction
+
+from harness.model import Quantity, Unit
+
+DURATION_UNITS = {"us": "1/1000000", "ms": "1/1000", "s": "1", "m": "60", "h": "3600", "d": "86400"}
+_NUMBER = r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)"
+_QUANTITY = re.compile(rf"({_NUMBER})\s*(us|ms|s|m|h|d|%|/s|/m)?")
+_DURATION = re.compile(rf"({_NUMBER})\s*(us|ms|s|m|h|d)")
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h)")
+
+
+def parse_duration_s(text: str) -> float:
+    """Seconds in ``1500ms``, ``2s``, ``5m``, ``1.5h``.
+
+    Raises:
+        ValueError: Not a duration; the message says what is allowed.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(
+            f"{text!r} is not a duration; write a number and a unit, such as 250ms, 15s or 2m"
+        )
+    seconds = float(Fraction(match[1]) * Fraction(DURATION_UNITS[match[2]]))
+    if seconds < 0:
+        raise ValueError(f"{text!r} is negative; a duration is 0 or more")
+    return seconds
+
+
+def parse_rate_per_s(text: str) -> float:
+    """Arrivals per second in ``100/s``, ``600/m``.
+
+    Raises:
+        ValueError: Not a positive rate; the message says what is allowed.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is not a rate; write a positive number per time, such as 200/s")
+    rate = float(Fraction(match[1]) / Fraction(DURATION_UNITS[match[2]]))
+    if rate <= 0:
+        raise ValueError(f"{text!r} is not above 0; write a positive rate, such as 200/s")
+    return rate
+
+
+def parse_quantity(text: str) -> Quantity:
+    """A limit: ``250ms`` (seconds), ``0.1%`` (ratio), ``100/s`` (per second) or ``100``.
+
+    Raises:
+        ValueError: None of these.
+    """
+    match = _QUANTITY.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(
+            f"{text!r} is not a limit; write a number with its unit: 250ms, 0.1%, 100/s or 100"
+        )
+    number, unit = Fraction(match[1]), match[2]
+    if unit is None:
+        return Quantity(value=float(number), unit=Unit.NUMBER)
+    if unit == "%":
+        return Quantity(value=float(number / 100), unit=Unit.RATIO)
+    if unit.startswith("/"):
+        per = Fraction(DURATION_UNITS[unit[1:]])
+        return Quantity(value=float(number / per), unit=Unit.PER_SECOND)
+    return Quantity(value=float(number * Fraction(DURATION_UNITS[unit])), unit=Unit.SECONDS)
+
+
+def _decimal(number: Decimal) -> str:
+    """The number without exponent and without trailing zeros."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def show_duration(seconds: float) -> str:
+    """A duration in the unit people would choose, such as ``250ms``; reads back exactly."""
+    exact = Decimal(repr(seconds))
+    for unit in ("h", "m", "s", "ms", "us"):
+        count = Fraction(exact) / Fraction(DURATION_UNITS[unit])
+        few = unit in ("h", "m") and count < 2  # 60s reads better than 1m
+        if count.denominator == 1 and count != 0 and not few:
+            return f"{count.numerator}{unit}"
+    return f"{_decimal(exact)}s" if seconds >= 1 or seconds == 0 else f"{_decimal(exact * 1000)}ms"
+
+
+def show_quantity(quantity: Quantity) -> str:
+    """The limit as text that :func:`parse_quantity` reads back as the same quantity."""
+    exact = Decimal(repr(quantity.value))
+    match quantity.unit:
+        case Unit.SECONDS:
+            return show_duration(quantity.value) if exact >= 0 else f"{_decimal(exact)}s"
+        case Unit.RATIO:
+            return f"{_decimal(exact * 100)}%"
+        case Unit.PER_SECOND:
+            return f"{_decimal(exact)}/s"
+        case Unit.NUMBER:
+            return _decimal(exact)

@@ -1,0 +1,85 @@
+"""The fixed table of undo verbs: how each kind of entry is undone, and seen to be undone.
+
+A verb is idempotent. ``undo`` makes the fault absent by the control path; ``prove`` looks
+by another path, at the traffic itself, and returns the proof as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from harness import probe
+from harness.errors import FaultError
+from harness.toxiproxy import Toxiproxy
+
+Arguments = Mapping[str, str]
+HEALTHY_WITHIN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """One way to undo: the arguments it takes, the deed, and the look afterwards.
+
+    Both functions raise FaultError when they did not succeed.
+    """
+
+    arguments: tuple[str, ...]
+    undo: Callable[[Arguments], None]
+    prove: Callable[[Arguments], str]
+
+
+def _remove_toxic(arguments: Arguments) -> None:
+    client = Toxiproxy(arguments["api"])
+    try:
+        if _server_is_gone(arguments):
+            return
+        client.remove_toxic(arguments["proxy"], arguments["toxic"])
+    finally:
+        client.close()
+
+
+def _path_is_clear(arguments: Arguments) -> str:
+    """Traffic passes quickly, or the proxy process is gone and its toxics with it."""
+    if _server_is_gone(arguments):
+        return "nothing listens at the proxy's API or port any more: its toxics went with it"
+    seen = probe.request(arguments["listen"], arguments["health_path"], HEALTHY_WITHIN_S)
+    limit_s = float(arguments["clear_below_s"])
+    if seen.status and seen.elapsed_s < limit_s:
+        return f"a new request through {arguments['listen']} got {seen}"
+    raise FaultError(
+        f"The path through {arguments['listen']} is not clear yet: {seen}, "
+        f"expected an answer within {limit_s * 1000:.0f} ms."
+    )
+
+
+def _server_is_gone(arguments: Arguments) -> bool:
+    api = urlsplit(arguments["api"]).netloc
+    return not probe.listens(api) and not probe.listens(arguments["listen"])
+
+
+VERBS: Mapping[str, Verb] = {
+    "toxiproxy.remove_toxic": Verb(
+        arguments=("api", "proxy", "toxic", "listen", "health_path", "clear_below_s"),
+        undo=_remove_toxic,
+        prove=_path_is_clear,
+    ),
+}
+
+
+def verb_of(name: str, arguments: Arguments) -> Verb:
+    """Look up a verb and check that its arguments are complete.
+
+    Raises:
+        FaultError: No such verb, or an argument is missing or unknown.
+    """
+    verb = VERBS.get(name)
+    if verb is None:
+        raise FaultError(f"Unknown undo verb {name!r}; known: {', '.join(VERBS)}.")
+    if set(arguments) != set(verb.arguments):
+        raise FaultError(
+            f"The undo verb {name!r} takes {', '.join(verb.arguments)}; "
+            f"the entry has {', '.join(sorted(arguments)) or 'nothing'}."
+        )
+    return verb
