@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +60,11 @@ class ServiceStatus:
 def identity_of(pid: int) -> str:
     """``pid:start_time`` of a living process, empty when there is none.
 
-    A process number alone may be given to another process after a death.
+    A process number alone may be given to another process after a death. The start time
+    is opaque; on Linux it counts from the boot, so that setting the clock does not change it.
     """
+    if sys.platform == "linux":
+        return _identity_from_proc(pid)
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -68,6 +72,17 @@ def identity_of(pid: int) -> str:
         return f"{pid}:{process.create_time():.2f}"
     except psutil.NoSuchProcess:
         return ""
+
+
+def _identity_from_proc(pid: int) -> str:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    # The name, in parentheses, may hold anything; proc(5) counts the fields from 1 before it.
+    fields = text.rpartition(")")[2].split()
+    state, start_ticks = fields[0], fields[19]
+    return "" if state in "ZX" else f"{pid}:{start_ticks}"
 
 
 def ping(address: str | Path, timeout_s: float = ANSWER_TIMEOUT_S) -> str:

@@ -327,7 +327,7 @@ class Activity:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Reason:
     """Why something is not a pass, machine-readable first, and what would make it one."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.load.records import RequestOutcome
+from harness.samples import RequestOutcome
 
 
 def classify(

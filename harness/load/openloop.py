@@ -46,7 +46,8 @@ from harness.load import plan as plans
 from harness.load.classify import classify
 from harness.load.plan import LoadPlan
 from harness.load.recorder import Recorder
-from harness.load.records import FIRST_BAD, HEADER, Kind, RequestOutcome
+from harness.load.records import HEADER
+from harness.samples import FIRST_BAD, Kind, RequestOutcome
 
 LEAD_S = 0.1  # from "all users are ready" to the first arrival
 READY_TIMEOUT_S = 10.0

@@ -9,14 +9,8 @@ import time
 from collections import deque
 from pathlib import Path
 
-from harness.load.records import (
-    NAMES,
-    SAMPLES,
-    SELF_REPORT,
-    STRUCT,
-    Kind,
-    RequestOutcome,
-)
+from harness.load.records import NAMES, SAMPLES, SELF_REPORT
+from harness.samples import STRUCT, Kind, RequestOutcome
 
 _PACK = struct.Struct(STRUCT).pack
 MAX_BYTES = 2**32 - 1

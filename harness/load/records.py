@@ -7,70 +7,17 @@ written before the first record that refers to it. A torn last record is ignored
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from harness.errors import StoreError
+from harness.samples import RECORD, Kind, Records, SeriesName
 
 SAMPLES = "load.bin"
 NAMES = "load.names"
 HEADER = "load.json"
 SELF_REPORT = "load.self.jsonl"
-
-RECORD = np.dtype(
-    [
-        ("intended", "<f8"),
-        ("sent", "<f8"),
-        ("completed", "<f8"),
-        ("pool_wait", "<f4"),
-        ("bytes", "<u4"),
-        ("series", "<u2"),
-        ("status", "<u2"),
-        ("outcome", "u1"),
-        ("pad", "V3"),
-    ]
-)
-STRUCT = "<dddfIHHB3x"
-
-Records = NDArray[np.void]
-
-
-class Kind(IntEnum):
-    """What a series counts: single requests, or whole journeys."""
-
-    REQUEST = 0
-    JOURNEY = 1
-
-
-class RequestOutcome(IntEnum):
-    """How one request ended for its user; everything from TIMEOUT on is bad."""
-
-    GOOD = 0
-    DEGRADED = 1
-    TIMEOUT = 2
-    REFUSED = 3
-    RESET = 4
-    HTTP_4XX = 5
-    HTTP_5XX = 6
-    ASSERTION = 7
-    TRUNCATED = 8
-    UNSENT = 9
-    OTHER = 10
-
-
-FIRST_BAD = RequestOutcome.TIMEOUT
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesName:
-    """One series of the sample file."""
-
-    kind: Kind
-    name: str
 
 
 def read_records(folder: Path, start: int = 0) -> Records:

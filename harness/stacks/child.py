@@ -36,7 +36,7 @@ class Child:
                 self._process = subprocess.Popen(
                     plan.argv,
                     cwd=plan.cwd,
-                    env=_base_environment() | plan.env,
+                    env={**_base_environment(), **plan.env},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,

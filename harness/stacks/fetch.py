@@ -33,7 +33,7 @@ class ServerSpec:
         minimum: Oldest version that will do.
         debian: Debian package, or empty.
         go_module: Path of a Go program with its version, or empty.
-        go_flags: Linker flags for it.
+        go_flags: Linker flags that give it its version, which ``go install`` leaves out.
         go_program: The name ``go install`` gives it.
         commands: For a human: how to install it, by tool.
     """
@@ -60,10 +60,15 @@ SPECS: Mapping[str, ServerSpec] = {
         name="alertmanager",
         programs=("alertmanager", "prometheus-alertmanager"),
         minimum=(0, 24),
-        debian="prometheus-alertmanager",
+        # Not Debian's package: its program reads templates from /usr/share/prometheus, so
+        # it does not run when only unpacked.
+        go_module="github.com/prometheus/alertmanager/cmd/alertmanager@v0.28.1",
+        go_flags="-X github.com/prometheus/common/version.Version=0.28.1",
+        go_program="alertmanager",
         commands={
             "apt": "apt-get install prometheus-alertmanager",
             "brew": "brew install alertmanager",
+            "go": "install Go 1.22 or newer, then run the same command again",
         },
     ),
     "toxiproxy-server": ServerSpec(
@@ -71,7 +76,6 @@ SPECS: Mapping[str, ServerSpec] = {
         programs=("toxiproxy-server",),
         minimum=(2, 5),
         go_module="github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0",
-        # Without this the program says "version git", which cannot be checked.
         go_flags="-X github.com/Shopify/toxiproxy/v2.Version=2.12.0",
         go_program="server",
         commands={

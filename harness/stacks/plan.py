@@ -16,6 +16,13 @@ from harness.errors import InvalidError
 HOST = "127.0.0.1"
 PROXIED_BY = "toxiproxy"
 
+# Files in the folder of a stack, beside its descriptor.
+PLAN_FILE = "plan.json"
+CONTROL_FILE = "control.sock"
+EVENTS_FILE = "supervisor.jsonl"
+IDENTITY_FILE = "supervisor.json"
+LOG_FILE = "supervisor.log"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePlan:

@@ -12,6 +12,8 @@ from harness.descriptor import Edge
 from harness.errors import InvalidError
 from harness.stacks.plan import HOST, PROXIED_BY, Request, ServicePlan, StackPlan
 
+PROMETHEUS_CONFIG = "prometheus.yml"
+
 #: Everything that listens: six services and the two proxied edges.
 PORT_NAMES = (
     "prometheus",
@@ -126,7 +128,7 @@ def _servers(folder: Path, ports: Mapping[str, int], programs: Programs) -> list
         server(
             "prometheus",
             "/-/ready",
-            f"--config.file={folder / 'prometheus.yml'}",
+            f"--config.file={folder / PROMETHEUS_CONFIG}",
             f"--storage.tsdb.path={data / 'prometheus'}",
             f"--web.listen-address={HOST}:{ports['prometheus']}",
             "--log.level=warn",

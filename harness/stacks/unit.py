@@ -112,15 +112,17 @@ class Unit:
                 raise self._failure(f"did not become healthy within {limit_s:g} s")
             await asyncio.sleep(HEALTH_POLL_S)
         self._on_healthy()
-        self._become("up", pid=child.pid)
+        self._become("up")
         self.healthy.set()
 
     async def keep(self) -> None:
         """Restart the service whenever it dies, for ever; call after the first start."""
         while True:
-            died_s, died_at, unwanted = await self._death()
+            died_s, died_at = await self._death()
+            unwanted = self._wanted.is_set()
             if unwanted:
                 await asyncio.sleep(RESTART_DELAY_S)
+                unwanted = self._wanted.is_set()  # it may have been held meanwhile
             await self._wanted.wait()
             if unwanted:
                 self._record_restart(died_s, died_at)
@@ -140,8 +142,7 @@ class Unit:
         self.healthy.clear()
         if not await self.stop(number):
             raise StackError(f"{self.plan.name} did not end, not even by SIGKILL.")
-        if self.state != "held":
-            self._become("held")
+        self._become("held")
 
     async def release(self) -> None:
         """Let the service go and wait until it is up; nothing changes when it already is.
@@ -163,20 +164,17 @@ class Unit:
         """End the process if there is one; whether it is gone."""
         return self.child is None or await self.child.end(number, STOP_GRACE_S)
 
-    async def _death(self) -> tuple[float, str, bool]:
-        """Wait for the end of the process; when it was, and whether nobody asked for it."""
-        if self.child is not None:
-            await self.child.exited.wait()
-            died_s, died_at = time.monotonic(), utc_now()
-            self.healthy.clear()
-            unwanted = self._wanted.is_set()
-            self._become(
-                "restarting" if unwanted else "held",
-                pid=self.child.pid,
-                exit_status=self.child.exit_status,
-            )
-            return died_s, died_at, unwanted
-        raise AssertionError("keep() before start()")
+    async def _death(self) -> tuple[float, str]:
+        """Wait for the end of the process; when it was, on both clocks."""
+        if self.child is None:
+            raise AssertionError("keep() before start()")
+        await self.child.exited.wait()
+        died_s, died_at = time.monotonic(), utc_now()
+        self.healthy.clear()
+        fields = {"pid": self.child.pid, "exit_status": self.child.exit_status}
+        self.events.write("died", self.plan.name, **fields)
+        self._become("restarting" if self._wanted.is_set() else "held")
+        return died_s, died_at
 
     def _record_restart(self, died_s: float, died_at: str) -> None:
         status = self.child.exit_status if self.child else 0
@@ -189,10 +187,11 @@ class Unit:
         self._restarts.append(restart)
         self.events.write("restarted", self.plan.name, **asdict(restart))
 
-    def _become(self, state: str, **fields: Any) -> None:
-        self.state = state
-        self.events.write(state, self.plan.name, **fields)
-        self._on_change()
+    def _become(self, state: str) -> None:
+        if state != self.state:
+            self.state = state
+            self.events.write(state, self.plan.name)
+            self._on_change()
 
     def _failure(self, what: str) -> StackError:
         return StackError(f"{self.plan.name} {what}. The end of {self.log}:\n{log_tail(self.log)}")

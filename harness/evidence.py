@@ -1,0 +1,47 @@
+"""Everything a verdict may rest on, gathered in one frozen value. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from harness.model import Activity, Event, FaultRecord, Scenario, Series
+from harness.samples import LoadSamples
+
+# Kinds of events that judging depends on; the lifecycle writes them.
+ABORTED = "aborted"  # data: by, reason
+ERROR = "error"  # data: message
+CONDITION_TRIPPED = "abort_condition"  # data: text
+STEADY_STOPPED = "steady_stopped"  # data: outcome
+METRICS_LOST = "metrics_lost"  # data: message
+LOAD_LOST = "load_lost"  # data: message
+UNKNOWN_TARGET = "fault_target_missing"  # data: message
+RESTORED = "restored"  # data: clean, left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineRun:
+    """One accepted run: its id and the observed value of each check, by objective and phase."""
+
+    run_id: str
+    values: Mapping[tuple[str, str], float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What one run left behind.
+
+    ``series`` holds each SLI; ``alerts`` the times at which each expected alert was seen
+    pending or firing, as series of 0 and 1; ``unreadable`` names undo entries that could
+    not be read.
+    """
+
+    scenario: Scenario
+    events: tuple[Event, ...]
+    samples: LoadSamples | None = None
+    series: Mapping[str, Series] = field(default_factory=dict)
+    alerts: Mapping[str, Series] = field(default_factory=dict)
+    faults: tuple[FaultRecord, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    activities: tuple[Activity, ...] = ()
+    baselines: tuple[BaselineRun, ...] = ()

@@ -1,0 +1,334 @@
+"""One objective and the evidence in, checks out. Pure, and never a pass without evidence.
+
+In steady, shares are judged by their one-sided 95 % bounds; everywhere else the phase is a
+census and its requests are simply counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.evidence import Evidence
+from harness.model import (
+    Check,
+    Objective,
+    Op,
+    Outcome,
+    Phase,
+    Threshold,
+    Unit,
+    Window,
+)
+from harness.objectives import quantile_of
+from harness.samples import (
+    LoadSamples,
+    Records,
+    RequestOutcome,
+    is_bad,
+    latency_s,
+    outcome_counts,
+    per_second,
+    scheduler_lag_s,
+    within,
+)
+from harness.statistics import Share, census, quantile_bounds, requests_needed, share_of
+from harness.units import show_duration
+
+SATURATED_LAG_S = 0.050
+
+Windows = Mapping[Phase, Window]
+Flags = NDArray[np.bool_]
+
+
+def unmet(objective: Objective, phase: str, code: str, because: str, remedy: str = "") -> Check:
+    """A check for which there is not enough to say either way."""
+    return Check(
+        objective=objective.text,
+        phase=phase,
+        outcome=Outcome.INCONCLUSIVE,
+        because=because,
+        gate=objective.gate,
+        code=code,
+        remedy=remedy,
+    )
+
+
+def flags(condition: Threshold, records: Records) -> Flags:
+    """Which records count towards the share that the condition limits.
+
+    For a quantile these are the requests at or over its limit, for ``availability`` the
+    good and degraded ones, for ``errors`` and ``degraded`` what they say.
+    """
+    if quantile_of(condition.stat) is not None:
+        latency = latency_s(records)
+        limit = condition.limit.value
+        return latency > limit if condition.op is Op.LE else latency >= limit
+    if condition.stat == "availability":
+        return ~is_bad(records)
+    if condition.stat == "degraded":
+        degraded: Flags = records["outcome"] == RequestOutcome.DEGRADED
+        return degraded
+    return is_bad(records)
+
+
+def allowed_share(condition: Threshold) -> float:
+    """How large the flagged share may be."""
+    quantile = quantile_of(condition.stat)
+    return condition.limit.value if quantile is None else 1 - quantile
+
+
+def judge_load(
+    objective: Objective,
+    condition: Threshold,
+    phase: Phase,
+    window: Window | None,
+    samples: LoadSamples | None,
+) -> Check:
+    """A latency, error, availability, degradation or goodput objective in one phase."""
+    if window is None:
+        return unmet(objective, phase, "phase_not_reached", f"the run never reached {phase}")
+    records = None if samples is None else samples.of(condition.subject)
+    if samples is None or records is None:
+        known = "nothing" if samples is None else ", ".join(samples.names()) or "nothing"
+        return unmet(
+            objective,
+            phase,
+            "no_samples",
+            f"the load recorded nothing called {condition.subject!r}; it recorded {known}",
+            "Use one of these names in the objective, or give the request that name.",
+        )
+    inside = within(records, window)
+    if len(inside) == 0:
+        because = f"no {condition.subject} request was due during {phase}"
+        return unmet(objective, phase, "no_samples", because, "Lengthen the phase.")
+    if condition.stat == "goodput":
+        return _goodput(objective, condition, phase, window, inside)
+    share = _share(phase, window, inside, flags(condition, inside))
+    if quantile_of(condition.stat) is not None:
+        return _latency(objective, condition, phase, inside, share)
+    return _ratio(objective, condition, phase, inside, share)
+
+
+def _share(phase: Phase, window: Window, records: Records, flagged: Flags) -> Share:
+    if phase is not Phase.STEADY:
+        return census(int(flagged.sum()), len(records))
+    total, marked = per_second(records, flagged, window)
+    return share_of(marked, total)
+
+
+def _latency(
+    objective: Objective, condition: Threshold, phase: Phase, records: Records, share: Share
+) -> Check:
+    quantile = quantile_of(condition.stat)
+    assert quantile is not None
+    latencies = latency_s(records)
+    observed, low, high = quantile_bounds(latencies, quantile, max(share.effective, 1.0))
+    if phase is not Phase.STEADY:
+        low = high = observed
+    allowed = math.floor((1 - quantile) * share.total + 1e-9)
+    limit = show_duration(condition.limit.value)
+    counted = f"{share.flagged:,} of {share.total:,} requests took {limit} or more; {allowed:,} may"
+    outcome, code, remedy = _decide_share(share, 1 - quantile, Op.LE, phase)
+    lag = scheduler_lag_s(records)
+    lag_p99_s = float(np.quantile(lag, 0.99)) if len(lag) else 0.0
+    if outcome is Outcome.FAIL and lag_p99_s > SATURATED_LAG_S:
+        outcome, code = Outcome.INCONCLUSIVE, "load_saturated"
+        counted += f"; but the generator itself was {lag_p99_s * 1000:.0f} ms late (p99)"
+        remedy = "Lower the arrival rate, or give the generator more CPU."
+    return Check(
+        objective=objective.text,
+        phase=phase,
+        outcome=outcome,
+        because=counted + _interval_words(share, phase, code),
+        observed=_finite(observed),
+        low=_finite(low),
+        high=_finite(high),
+        limit=condition.limit.value,
+        unit=Unit.SECONDS,
+        samples=share.total,
+        gate=objective.gate,
+        code=code,
+        remedy=remedy,
+    )
+
+
+_WORDS = {"errors": "failed", "degraded": "got a fallback answer", "availability": "were answered"}
+
+
+def _ratio(
+    objective: Objective, condition: Threshold, phase: Phase, records: Records, share: Share
+) -> Check:
+    outcome, code, remedy = _decide_share(share, condition.limit.value, condition.op, phase)
+    because = f"{share.flagged:,} of {share.total:,} requests {_WORDS[condition.stat]}"
+    bad = outcome_counts(records[is_bad(records)])
+    if bad and condition.stat in ("errors", "availability"):
+        because += f" ({', '.join(f'{count:,} {name}' for name, count in bad.items())})"
+    return Check(
+        objective=objective.text,
+        phase=phase,
+        outcome=outcome,
+        because=because + _interval_words(share, phase, code),
+        observed=share.observed,
+        low=share.low,
+        high=share.high,
+        limit=condition.limit.value,
+        unit=Unit.RATIO,
+        samples=share.total,
+        gate=objective.gate,
+        code=code,
+        remedy=remedy,
+    )
+
+
+def _goodput(
+    objective: Objective, condition: Threshold, phase: Phase, window: Window, records: Records
+) -> Check:
+    good = int((records["outcome"] == RequestOutcome.GOOD).sum())
+    rate = good / window.length_s
+    holds = condition.op.holds(rate, condition.limit.value)
+    return Check(
+        objective=objective.text,
+        phase=phase,
+        outcome=Outcome.PASS if holds else Outcome.FAIL,
+        because=f"{good:,} good answers in {window.length_s:.1f} s are {rate:.1f}/s",
+        observed=rate,
+        low=rate,
+        high=rate,
+        limit=condition.limit.value,
+        unit=Unit.PER_SECOND,
+        samples=len(records),
+        gate=objective.gate,
+    )
+
+
+def _decide_share(share: Share, limit: float, op: Op, phase: Phase) -> tuple[Outcome, str, str]:
+    """Outcome, reason code and remedy of ``share op limit`` with the bounds that the share has."""
+    if phase is Phase.STEADY and not share.enough:
+        return Outcome.INCONCLUSIVE, "insufficient_samples", _more(share, limit)
+    # The unfavourable bound decides a pass, the favourable one a fail.
+    growing = op in (Op.LT, Op.LE)
+    worst_case, best_case = (share.high, share.low) if growing else (share.low, share.high)
+    if op.holds(worst_case, limit):
+        return Outcome.PASS, "", ""
+    if not op.holds(best_case, limit):
+        return Outcome.FAIL, "limit_violated", ""
+    return Outcome.INCONCLUSIVE, "straddles_limit", _more(share, limit)
+
+
+def _more(share: Share, limit: float) -> str:
+    """How much longer steady would have to be for a decision at the observed rate."""
+    if share.total == 0 or not 0 < limit < 1:
+        return "Lengthen steady."
+    needed = max(requests_needed(limit), 299)
+    if 0 < share.observed < limit:
+        # Normal approximation: the distance to the limit must be 1.645 standard errors.
+        gap = limit - share.observed
+        needed = max(needed, math.ceil(1.645**2 * limit * (1 - limit) / gap**2))
+    factor = max(1.2, needed / max(share.effective, 1.0))
+    seconds = max(15, math.ceil(share.seconds * factor / 5) * 5)
+    return f"Extend steady to about {seconds} s at this rate."
+
+
+def _interval_words(share: Share, phase: Phase, code: str) -> str:
+    if phase is not Phase.STEADY:
+        return ""
+    if code == "insufficient_samples":
+        return (
+            f"; {share.seconds} s with {share.effective:,.0f} effectively independent requests "
+            "are too few to say how sure that is"
+        )
+    return f"; with 95 % confidence between {share.low:.2%} and {share.high:.2%}"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+_FOLD: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
+    "min": lambda values: float(values.min()),
+    "max": lambda values: float(values.max()),
+    "mean": lambda values: float(values.mean()),
+    "last": lambda values: float(values[-1]),
+}
+MIN_COVERAGE = 0.95
+END_LOOKBACK_S = 5.0
+
+
+def judge_series(
+    objective: Objective,
+    condition: Threshold,
+    phase: str,
+    window: Window | None,
+    evidence: Evidence,
+) -> Check:
+    """An objective on a Prometheus SLI: every sample of the phase, or a fold of them."""
+    series = evidence.series.get(condition.subject)
+    if window is None:
+        return unmet(objective, phase, "phase_not_reached", f"the run never reached {phase}")
+    if series is None or series.problem:
+        why = "was never queried" if series is None else series.problem
+        code = "no_data" if series is None else series.problem_code
+        return unmet(objective, phase, code, f"{condition.subject}: {why}", "Check the query.")
+    values = np.array([v for t, v in series.points if window.holds(t)])
+    finite = values[np.isfinite(values)]
+    expected = max(1, int(window.length_s / series.step_s))
+    if len(finite) < min(expected, max(1, math.ceil(MIN_COVERAGE * expected))):
+        code = "nan" if len(values) > len(finite) else "gap"
+        because = (
+            f"{condition.subject} has {len(finite)} usable of {expected} expected samples"
+            f" ({len(values) - len(finite)} are not numbers)"
+        )
+        return unmet(objective, phase, code, because, "Check that Prometheus scraped all along.")
+    if condition.stat:
+        observed = _FOLD[condition.stat](finite)
+    else:
+        # Every sample must hold, so the one furthest on the wrong side speaks for all.
+        observed = float(finite.max() if condition.op in (Op.LT, Op.LE) else finite.min())
+    holds = condition.op.holds(observed, condition.limit.value)
+    if condition.op is Op.EQ and not condition.stat:
+        holds = bool((finite == condition.limit.value).all())
+    what = f"the {condition.stat} of" if condition.stat else "the worst of"
+    return Check(
+        objective=objective.text,
+        phase=phase,
+        outcome=Outcome.PASS if holds else Outcome.FAIL,
+        because=f"{what} {len(finite)} samples is {observed:g}",
+        observed=observed,
+        low=float(finite.min()),
+        high=float(finite.max()),
+        limit=condition.limit.value,
+        unit=condition.limit.unit,
+        samples=len(finite),
+        gate=objective.gate,
+        code="" if holds else "limit_violated",
+    )
+
+
+def judge_threshold(
+    objective: Objective, condition: Threshold, windows: Windows, evidence: Evidence
+) -> tuple[Check, ...]:
+    """One check for each phase that the objective names."""
+    if condition.subject in evidence.scenario.slis:
+        if condition.at_end:
+            last = max((w.end for w in windows.values()), default=None)
+            window = None if last is None else Window(start=last - END_LOOKBACK_S, end=last)
+            at_end = Threshold(
+                subject=condition.subject,
+                stat="last",
+                op=condition.op,
+                limit=condition.limit,
+                at_end=True,
+            )
+            return (judge_series(objective, at_end, "end", window, evidence),)
+        return tuple(
+            judge_series(objective, condition, phase, windows.get(phase), evidence)
+            for phase in condition.phases
+        )
+    return tuple(
+        judge_load(objective, condition, phase, windows.get(phase), evidence.samples)
+        for phase in condition.phases
+    )

@@ -1,0 +1,138 @@
+"""Time to recover, as an interval: from what users met, request by request.
+
+A second is out of bounds when a rolling five-second bin around it violates a condition and
+the second itself does. Recovery is the first instant from which none is, for as long as
+``sustained`` asks. Low counts from the last bad request and the proven event, high from the
+first good request after it and the call that caused the event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.model import Recovery, RecoveryFrom
+from harness.samples import Records
+
+BIN_S = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flagged:
+    """One condition on one subject: which of its requests violate it, and how many may.
+
+    ``violates`` has one flag per record; ``allowed`` is the share that is within bounds.
+    """
+
+    records: Records
+    violates: NDArray[np.bool_]
+    allowed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The event that recovery counts from: when it was called for and when it was proven."""
+
+    kind: RecoveryFrom
+    called_at: float
+    proven_at: float
+
+
+def out_of_bounds(condition: Flagged, start: float, seconds: int) -> NDArray[np.bool_]:
+    """Which of the seconds from ``start`` on are out of bounds for one condition."""
+    place = np.floor(condition.records["intended"] - start).astype(np.int64)
+    inside = (place >= 0) & (place < seconds)
+    total = np.bincount(place[inside], minlength=seconds)
+    bad = np.bincount(place[inside & condition.violates], minlength=seconds)
+    alone = bad > condition.allowed * total
+    found = np.zeros(seconds, bool)
+    for first in range(max(1, seconds - BIN_S + 1)):
+        window = slice(first, first + BIN_S)
+        if bad[window].sum() > condition.allowed * total[window].sum():
+            found[window] |= alone[window]
+    return found
+
+
+def judge_recovery(
+    subject: str,
+    conditions: Sequence[Flagged],
+    *,
+    injected_at: float,
+    origin: Origin,
+    observed_until: float,
+    sustained_s: float,
+) -> Recovery:
+    """When a subject was well again after a fault.
+
+    Args:
+        subject: The journey, or what stands for all of them.
+        conditions: What "well" means; all must hold.
+        injected_at: When the first injecting call was made.
+        origin: The event to count from.
+        observed_until: End of the time in which the subject was watched.
+        sustained_s: How long it must stay well.
+    """
+    seconds = max(1, int(np.ceil(observed_until - injected_at)))
+    bad = np.zeros(seconds, bool)
+    for condition in conditions:
+        bad |= out_of_bounds(condition, injected_at, seconds)
+
+    def recovery(
+        state: str, low: float | None, high: float | None, at: float | None = None
+    ) -> Recovery:
+        return Recovery(
+            subject=subject,
+            state=state,
+            origin=origin.kind,
+            low_s=low,
+            high_s=high,
+            sustained_s=sustained_s,
+            recovered_at=at,
+        )
+
+    if not bad.any():
+        return recovery("not_degraded", None, None)
+    ends = _ends_of_trouble(bad, injected_at, observed_until, sustained_s)
+    if not ends:
+        return recovery("not_recovered", max(0.0, observed_until - origin.proven_at), None)
+    second = ends[0]
+    last_bad, first_good = _edges(conditions, injected_at + second, injected_at + second + 1)
+    low = max(0.0, last_bad - origin.proven_at)
+    high = max(low, first_good - origin.called_at, 0.0)
+    relapsed = bool(bad[second + 1 :].any())
+    if first_good <= origin.called_at:
+        return recovery("relapsed" if relapsed else "mitigated", 0.0, 0.0, first_good)
+    return recovery("relapsed" if relapsed else "recovered", low, high, first_good)
+
+
+def _ends_of_trouble(
+    bad: NDArray[np.bool_], start: float, observed_until: float, sustained_s: float
+) -> list[int]:
+    """Bad seconds that are followed by at least ``sustained_s`` of good ones."""
+    places = np.flatnonzero(bad).tolist()
+    following = [*places[1:], None]
+    ends = []
+    for place, upcoming in zip(places, following, strict=True):
+        well_until = observed_until if upcoming is None else start + upcoming
+        if well_until - (start + place + 1) >= sustained_s:
+            ends.append(place)
+    return ends
+
+
+def _edges(conditions: Sequence[Flagged], start: float, end: float) -> tuple[float, float]:
+    """Last violating request of the last bad second, and the first one after it that is fine."""
+    last_bad, fine = start, []
+    for condition in conditions:
+        at = condition.records["intended"]
+        violating = at[condition.violates & (at >= start) & (at < end)]
+        if len(violating):
+            last_bad = max(last_bad, float(violating.max()))
+    for condition in conditions:
+        at = condition.records["intended"]
+        after = at[~condition.violates & (at > last_bad)]
+        if len(after):
+            fine.append(float(after.min()))
+    return last_bad, max(fine, default=end)

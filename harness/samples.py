@@ -1,0 +1,158 @@
+"""What the load saw, as arrays: one record per request and per journey. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.model import Window
+
+#: Times are seconds since the epoch; ``pool_wait`` is the part of the send lag that was spent
+#: waiting for a free user, which is the target's doing and not the generator's.
+RECORD = np.dtype(
+    [
+        ("intended", "<f8"),
+        ("sent", "<f8"),
+        ("completed", "<f8"),
+        ("pool_wait", "<f4"),
+        ("bytes", "<u4"),
+        ("series", "<u2"),
+        ("status", "<u2"),
+        ("outcome", "u1"),
+        ("pad", "V3"),
+    ]
+)
+STRUCT = "<dddfIHHB3x"
+
+Records = NDArray[Any]
+
+
+class Kind(IntEnum):
+    """What a series counts: single requests, or whole journeys."""
+
+    REQUEST = 0
+    JOURNEY = 1
+
+
+class RequestOutcome(IntEnum):
+    """How one request ended for its user; everything from TIMEOUT on is bad."""
+
+    GOOD = 0
+    DEGRADED = 1
+    TIMEOUT = 2
+    REFUSED = 3
+    RESET = 4
+    HTTP_4XX = 5
+    HTTP_5XX = 6
+    ASSERTION = 7
+    TRUNCATED = 8
+    UNSENT = 9
+    OTHER = 10
+
+
+FIRST_BAD = RequestOutcome.TIMEOUT
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesName:
+    """One series of the sample file."""
+
+    kind: Kind
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSamples:
+    """Everything one load process recorded.
+
+    ``zero`` is when the arrival schedule began; arrivals are due at ``rate_per_s`` from
+    then on. ``intact`` is False when the generator died on the way.
+    """
+
+    series: tuple[SeriesName, ...]
+    records: Records
+    zero: float
+    rate_per_s: float
+    intact: bool = True
+
+    def names(self) -> tuple[str, ...]:
+        """Journeys and requests that an objective may speak of, without repetition."""
+        return tuple(dict.fromkeys(s.name for s in self.series))
+
+    def of(self, subject: str) -> Records | None:
+        """Records of a journey, or of a request where no journey has that name.
+
+        A journey also counts the arrivals that never found a free user, so it goes first.
+        """
+        for kind in (Kind.JOURNEY, Kind.REQUEST):
+            wanted = SeriesName(kind, subject)
+            if wanted in self.series:
+                mine: Records = self.records[self.records["series"] == self.series.index(wanted)]
+                return mine
+        return None
+
+    def of_kind(self, kind: Kind) -> Records:
+        """All records of one kind."""
+        numbers = [i for i, s in enumerate(self.series) if s.kind is kind]
+        return self.records[np.isin(self.records["series"], numbers)]
+
+    def planned(self, window: Window) -> int:
+        """How many arrivals the schedule has in a window."""
+        start_s, end_s = (max(0.0, t - self.zero) for t in (window.start, window.end))
+        rate = self.rate_per_s
+        return max(0, int(np.ceil(end_s * rate - 1e-6)) - int(np.ceil(start_s * rate - 1e-6)))
+
+
+def within(records: Records, window: Window) -> Records:
+    """Records whose intended start lies in the window."""
+    at = records["intended"]
+    return records[(at >= window.start) & (at < window.end)]
+
+
+def latency_s(records: Records) -> NDArray[np.float64]:
+    """Completion minus intended start; infinite for a bad request, which is slower than any limit.
+
+    An instant refusal must not improve a percentile.
+    """
+    latency: NDArray[np.float64] = records["completed"] - records["intended"]
+    return np.where(is_bad(records), np.inf, latency)
+
+
+def is_bad(records: Records) -> NDArray[np.bool_]:
+    """Errors, timeouts, wrong and unfinished answers."""
+    bad: NDArray[np.bool_] = records["outcome"] >= FIRST_BAD
+    return bad
+
+
+def scheduler_lag_s(records: Records) -> NDArray[np.float64]:
+    """How late the generator itself was with each send."""
+    lag: NDArray[np.float64] = records["sent"] - records["intended"] - records["pool_wait"]
+    sent: NDArray[np.float64] = lag[records["outcome"] != RequestOutcome.UNSENT]
+    return sent
+
+
+def per_second(
+    records: Records, flagged: NDArray[np.bool_], window: Window
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Counts of all and of flagged records for each second of the window, by intended start.
+
+    The seconds are counted from the start of the window; an unfinished last one is joined to
+    the one before, so that no second has less than its share.
+    """
+    seconds = max(1, int(window.length_s + 1e-9))
+    place = np.clip((records["intended"] - window.start).astype(np.int64), 0, seconds - 1)
+    total = np.bincount(place, minlength=seconds)
+    marked = np.bincount(place[flagged], minlength=seconds)
+    return total.astype(np.int64), marked.astype(np.int64)
+
+
+def outcome_counts(records: Records) -> dict[str, int]:
+    """How many records ended in which way, most frequent first, only what occurred."""
+    numbers, counts = np.unique(records["outcome"], return_counts=True)
+    order: Sequence[int] = np.argsort(-counts, kind="stable").tolist()
+    return {RequestOutcome(int(numbers[i])).name.lower(): int(counts[i]) for i in order}

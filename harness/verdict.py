@@ -1,0 +1,211 @@
+"""From checks and the run's own story to a verdict on three axes, and to an exit code. Pure.
+
+PASS needs everything on a closed list; one valid violation is a FAIL; the rest is
+INCONCLUSIVE, each with a reason that a machine can read and a remedy for a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness import evidence as kinds
+from harness.errors import ExitCode
+from harness.evidence import Evidence
+from harness.judge import SATURATED_LAG_S, Windows
+from harness.model import (
+    Check,
+    FaultRecord,
+    Gate,
+    Outcome,
+    Phase,
+    Reason,
+    Restoration,
+    Termination,
+    Verdict,
+    worst,
+)
+from harness.samples import Kind, RequestOutcome, scheduler_lag_s
+from harness.timeline import first
+
+MIN_OFFERED = 0.95
+MIN_HELD = 0.95
+
+
+def judge_run(evidence: Evidence, checks: Sequence[Check], windows: Windows) -> Verdict:
+    """The verdict of one run."""
+    termination = _termination(evidence)
+    restoration = _restoration(evidence)
+    failures = _failures(evidence, checks)
+    gaps = _gaps(evidence, checks, windows, termination)
+    if failures:
+        outcome = Outcome.FAIL
+    elif gaps or restoration is Restoration.DIRTY:
+        outcome = Outcome.INCONCLUSIVE
+    else:
+        gated = tuple(c.outcome for c in checks if c.gate is Gate.FAIL)
+        outcome = worst(gated)
+    return Verdict(
+        evidence=outcome,
+        termination=termination,
+        restoration=restoration,
+        reasons=(*failures, *gaps),
+    )
+
+
+def exit_code(verdict: Verdict) -> ExitCode:
+    """The first that matches, in the order that the exit codes are declared in."""
+    if verdict.restoration is Restoration.DIRTY:
+        return ExitCode.DIRTY
+    if verdict.termination is Termination.ERROR:
+        return ExitCode.ERROR
+    if verdict.evidence is Outcome.FAIL:
+        return ExitCode.FAIL
+    if verdict.termination is Termination.ABORTED:
+        return ExitCode.ABORTED
+    return ExitCode.PASS if verdict.evidence is Outcome.PASS else ExitCode.INCONCLUSIVE
+
+
+def _termination(evidence: Evidence) -> Termination:
+    if first(evidence.events, kinds.ERROR) is not None:
+        return Termination.ERROR
+    stopped = (kinds.ABORTED, kinds.CONDITION_TRIPPED)
+    if any(first(evidence.events, kind) is not None for kind in stopped):
+        return Termination.ABORTED
+    return Termination.COMPLETED
+
+
+def _restoration(evidence: Evidence) -> Restoration:
+    """Clean needs a look that found nothing; no look is not clean."""
+    restored = first(evidence.events, kinds.RESTORED)
+    looked_clean = restored is not None and restored.data.get("clean") is True
+    left = [f for f in evidence.faults if not f.restored]
+    clean = looked_clean and not left and not evidence.unreadable
+    return Restoration.CLEAN if clean else Restoration.DIRTY
+
+
+def _failures(evidence: Evidence, checks: Sequence[Check]) -> tuple[Reason, ...]:
+    reasons = []
+    tripped = first(evidence.events, kinds.CONDITION_TRIPPED)
+    if tripped is not None:
+        message = f"stopped because {tripped.data['text']} held"
+        reasons.append(Reason("abort_condition", message))
+    stopped = first(evidence.events, kinds.STEADY_STOPPED)
+    for check in checks:
+        if check.outcome is Outcome.FAIL and check.gate is Gate.FAIL:
+            early = stopped is not None and check.phase == Phase.STEADY
+            code = "steady_state_violated" if early else check.code or "limit_violated"
+            reasons.append(Reason(code, _sentence(check)))
+    return tuple(reasons)
+
+
+def _sentence(check: Check) -> str:
+    where = f" ({check.phase})" if check.phase else ""
+    return f"{check.objective}{where}: {check.because}"
+
+
+def _gaps(
+    evidence: Evidence, checks: Sequence[Check], windows: Windows, termination: Termination
+) -> tuple[Reason, ...]:
+    """Everything that a pass would need and that is not there."""
+    reasons = [*_interruptions(evidence)]
+    if Phase.STEADY not in windows:
+        reasons.append(Reason("nothing_ran", "the run never reached its steady phase"))
+    if not any(c.gate is Gate.FAIL for c in checks):
+        message = "no objective was judged that could fail"
+        reasons.append(Reason("no_objectives", message, "Add objectives to the scenario."))
+    if evidence.scenario.injects and termination is Termination.COMPLETED:
+        reasons += _fault_gaps(evidence)
+    reasons += _load_gaps(evidence, windows)
+    for check in checks:
+        if check.outcome is Outcome.INCONCLUSIVE and check.gate is Gate.FAIL:
+            reasons.append(Reason(check.code, _sentence(check), check.remedy))
+    return tuple(reasons)
+
+
+_INTERRUPTIONS = (
+    (kinds.METRICS_LOST, "metrics_lost", "Look at the Prometheus log of the stack."),
+    (kinds.LOAD_LOST, "load_lost", "Look at load.log in the run folder."),
+    (kinds.UNKNOWN_TARGET, "fault_target_missing", "Name a target that the stack has."),
+)
+
+
+def _interruptions(evidence: Evidence) -> list[Reason]:
+    reasons = []
+    for kind, code, remedy in _INTERRUPTIONS:
+        event = first(evidence.events, kind)
+        if event is not None:
+            reasons.append(Reason(code, str(event.data["message"]), remedy))
+    stopped = first(evidence.events, kinds.STEADY_STOPPED)
+    if stopped is not None and stopped.data["outcome"] == Outcome.INCONCLUSIVE:
+        message = "steady state could not be decided, so nothing was injected"
+        reasons.append(Reason("steady_state_not_decided", message))
+    aborted = first(evidence.events, kinds.ABORTED)
+    if aborted is not None:
+        reasons.append(Reason("aborted", f"stopped by {aborted.data['by']}"))
+    error = first(evidence.events, kinds.ERROR)
+    if error is not None:
+        reasons.append(Reason("error", str(error.data["message"])))
+    return reasons
+
+
+def _fault_gaps(evidence: Evidence) -> list[Reason]:
+    if first(evidence.events, kinds.STEADY_STOPPED) is not None:
+        return []  # nothing was to be injected
+    reasons = []
+    failed = [a for a in evidence.activities if a.status != "succeeded"]
+    if not evidence.faults:
+        message = "no fault was injected"
+        if failed:
+            message += f": {failed[0].name}: {failed[0].error or failed[0].status}"
+        reasons.append(Reason("fault_not_applied", message, "Look at chaos.log."))
+    for fault in evidence.faults:
+        reasons += _one_fault(fault, failed[0].error if failed else "")
+    if failed and evidence.faults and not reasons:
+        message = f"{failed[0].section} {failed[0].name!r} {failed[0].status}: {failed[0].error}"
+        reasons.append(Reason("activity_failed", message, "Look at chaos.log."))
+    return reasons
+
+
+def _one_fault(fault: FaultRecord, error: str) -> list[Reason]:
+    name = f"{fault.kind} on {fault.target}"
+    if fault.proven_at is None:
+        message = f"{name} was not proven to bite" + (f": {error}" if error else "")
+        return [Reason("fault_not_applied", message, "Look at chaos.log.")]
+    if not fault.held:
+        return []
+    if fault.hold_s is None:
+        return [Reason("fault_not_held", f"{name} was never held")]
+    until = fault.last_seen_at or fault.proven_at
+    held_s = until - fault.proven_at
+    if held_s < MIN_HELD * fault.hold_s:
+        message = f"{name} was seen to bite for {held_s:.1f} s of {fault.hold_s:.1f} s planned"
+        return [Reason("fault_not_held", message, "Look at chaos.log.")]
+    return []
+
+
+def _load_gaps(evidence: Evidence, windows: Windows) -> list[Reason]:
+    """Offered load outside the fault: by the time of sending, against the schedule."""
+    samples = evidence.samples
+    if samples is None or len(samples.records) == 0:
+        return [Reason("no_load", "the load generator recorded nothing", "Look at load.log.")]
+    if not samples.intact:
+        return [Reason("load_lost", "the load generator died on the way", "Look at load.log.")]
+    reasons = []
+    journeys = samples.of_kind(Kind.JOURNEY)
+    sent_at = journeys["sent"][journeys["outcome"] != RequestOutcome.UNSENT]
+    for phase in (Phase.STEADY, Phase.AFTER):
+        window = windows.get(phase)
+        planned = 0 if window is None else samples.planned(window)
+        if window is None or planned == 0:
+            continue
+        sent = int(((sent_at >= window.start) & (sent_at < window.end)).sum())
+        if sent < MIN_OFFERED * planned:
+            lag = scheduler_lag_s(journeys)
+            late = bool(len(lag)) and float(np.quantile(lag, 0.99)) > SATURATED_LAG_S
+            message = f"{sent:,} of {planned:,} planned arrivals were sent during {phase}"
+            held = f"This machine held about {sent / window.length_s:.0f}/s."
+            code = "load_saturated" if late else "offered_load_low"
+            reasons.append(Reason(code, message, f"Lower the arrival rate. {held}"))
+    return reasons

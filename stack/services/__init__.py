@@ -1,0 +1,1 @@
+"""The reference platform: three small services that can be broken on purpose."""

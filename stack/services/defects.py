@@ -1,0 +1,31 @@
+"""The table of planted defects: each makes a scenario that passes turn red.
+
+``DEFECTS`` in the environment holds the names, separated by commas. Every service
+reads the whole list and refuses to start on a name that is not in the table, so that
+a misspelt defect is never mistaken for a platform that survived it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+DEFECTS: Mapping[str, str] = {
+    "no-fallback": "gateway: a failing recommender or LLM becomes 503 or 504 to the user",
+    "no-timeout": "gateway: waits for the LLM for ever, without a circuit breaker",
+    "retry-storm": "gateway: repeats a failed LLM call 10 times at once, without a breaker",
+    "leak": "gateway: keeps about 50 KB of each request for ever",
+    "stall": "gateway: request STALL_AT_REQUEST blocks the event loop once for STALL_S seconds",
+}
+
+
+def parse_defects(text: str) -> frozenset[str]:
+    """The names in ``text``, separated by commas; blanks around them do not count.
+
+    Raises:
+        ValueError: A name is not in the table; the message lists those that are.
+    """
+    names = frozenset(name.strip() for name in text.split(",")) - {""}
+    unknown = sorted(names - DEFECTS.keys())
+    if unknown:
+        raise ValueError(f"DEFECTS names {', '.join(unknown)}; known are {', '.join(DEFECTS)}.")
+    return names

@@ -1,0 +1,113 @@
+"""What the services export to Prometheus; each name is defined here, once.
+
+Labels are bounded: routes are templates, reasons come from a fixed list. Process
+metrics (memory, CPU, descriptors) are added by the client library itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+from aiohttp import web
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+
+# A creation time beside each counter would nearly double what is scraped each second.
+disable_created_metrics()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+BUCKETS_S = (
+    *(0.001, 0.0025, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075),
+    *(0.1, 0.125, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0),
+)
+
+#: Not counted as traffic: they are asked by machines, and would dilute the error ratio.
+OPERATIONAL_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
+#: The status of a request whose client went away, as nginx logs it.
+CLIENT_GONE = 499
+
+REQUESTS = Counter("http_requests", "Finished requests.", ("service", "route", "method", "code"))
+DURATION = Histogram(
+    "http_request_duration_seconds",
+    "Time from the arrival of a request to the last byte of its answer.",
+    ("service", "route", "method"),
+    buckets=BUCKETS_S,
+)
+IN_PROGRESS = Gauge("http_requests_in_progress", "Requests being answered now.", ("service",))
+FALLBACKS = Counter("fallback", "Answers from a fallback, marked degraded.", ("service", "reason"))
+UPSTREAM_CALLS = Counter(
+    "upstream_calls", "Attempts to call a dependency.", ("service", "upstream", "outcome")
+)
+FIRST_TOKEN = Histogram(
+    "llm_time_to_first_token_seconds",
+    "Time from the arrival of a request to its first token, by where the token came from.",
+    ("service", "source"),
+    buckets=BUCKETS_S,
+)
+TOKEN_GAP = Histogram(
+    "llm_inter_token_seconds",
+    "Time between two tokens of one answer.",
+    ("service",),
+    buckets=BUCKETS_S,
+)
+TRUNCATED = Counter(
+    "llm_truncated_streams", "Streams of the LLM that broke off after they began.", ("service",)
+)
+
+
+def measuring(service: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+    """A middleware that counts and times every request but the operational ones."""
+
+    @web.middleware
+    async def measure(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path in OPERATIONAL_PATHS:
+            return await handler(request)
+        started = time.perf_counter()
+        code = CLIENT_GONE  # stays when the handler is cancelled or the client is gone
+        IN_PROGRESS.labels(service).inc()
+        try:
+            response = await handler(request)
+            code = response.status
+            return response
+        except web.HTTPException as error:
+            code = error.status
+            raise
+        except ConnectionResetError:
+            raise
+        except Exception:
+            code = 500
+            raise
+        finally:
+            route, method = _template(request), request.method
+            IN_PROGRESS.labels(service).dec()
+            REQUESTS.labels(service, route, method, str(code)).inc()
+            DURATION.labels(service, route, method).observe(time.perf_counter() - started)
+
+    return measure
+
+
+def announce_route(service: str, route: str, method: str, codes: Iterable[int]) -> None:
+    """Export zeros from the start: ``rate`` cannot see the first increment of a new series."""
+    DURATION.labels(service, route, method)
+    for code in codes:
+        REQUESTS.labels(service, route, method, str(code))
+
+
+async def expose(_: web.Request) -> web.Response:
+    """Answer ``/metrics``."""
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _template(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    # A raw path would let any visitor make new series without end.
+    return resource.canonical if resource else "unmatched"
