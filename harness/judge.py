@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -248,11 +249,11 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-_FOLD: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
-    "min": lambda values: float(values.min()),
-    "max": lambda values: float(values.max()),
-    "mean": lambda values: float(values.mean()),
-    "last": lambda values: float(values[-1]),
+_FOLD: Mapping[str, Callable[[list[float]], float]] = {
+    "min": min,
+    "max": max,
+    "mean": fmean,
+    "last": lambda values: values[-1],
 }
 MIN_COVERAGE = 0.95
 END_LOOKBACK_S = 5.0
@@ -273,8 +274,8 @@ def judge_series(
         why = "was never queried" if series is None else series.problem
         code = "no_data" if series is None else series.problem_code
         return unmet(objective, phase, code, f"{condition.subject}: {why}", "Check the query.")
-    values = np.array([v for t, v in series.points if window.holds(t)])
-    finite = values[np.isfinite(values)]
+    values = [v for t, v in series.points if window.holds(t)]
+    finite = [v for v in values if math.isfinite(v)]
     expected = max(1, int(window.length_s / series.step_s))
     if len(finite) < min(expected, max(1, math.ceil(MIN_COVERAGE * expected))):
         code = "nan" if len(values) > len(finite) else "gap"
@@ -287,10 +288,11 @@ def judge_series(
         observed = _FOLD[condition.stat](finite)
     else:
         # Every sample must hold, so the one furthest on the wrong side speaks for all.
-        observed = float(finite.max() if condition.op in (Op.LT, Op.LE) else finite.min())
+        upper = condition.op in (Op.LT, Op.LE)
+        observed = max(finite) if upper else min(finite)
     holds = condition.op.holds(observed, condition.limit.value)
     if condition.op is Op.EQ and not condition.stat:
-        holds = bool((finite == condition.limit.value).all())
+        holds = all(v == condition.limit.value for v in finite)
     what = f"the {condition.stat} of" if condition.stat else "the worst of"
     return Check(
         objective=objective.text,
@@ -298,8 +300,8 @@ def judge_series(
         outcome=Outcome.PASS if holds else Outcome.FAIL,
         because=f"{what} {len(finite)} samples is {observed:g}",
         observed=observed,
-        low=float(finite.min()),
-        high=float(finite.max()),
+        low=min(finite),
+        high=max(finite),
         limit=condition.limit.value,
         unit=condition.limit.unit,
         samples=len(finite),

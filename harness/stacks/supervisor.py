@@ -54,6 +54,7 @@ class Starter:
             sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
             sys.stdout.flush()
         except BrokenPipeError as error:
+            self.dismiss()  # what could not be written would be tried again at exit
             raise StackError("Whoever started the stack is gone.") from error
 
     def dismiss(self) -> None:

@@ -85,10 +85,10 @@ class Unit:
 
     def status(self) -> ServiceStatus:
         """What the control socket tells."""
-        alive = self.child is not None and not self.child.exited.is_set()
+        alive = self._is_alive()
         return ServiceStatus(
             name=self.plan.name,
-            state=self.state,
+            state="restarting" if self.state == "up" and not alive else self.state,
             pid=self.child.pid if self.child and alive else None,
             identity=self.child.identity if self.child and alive else "",
             ports=(self.plan.port,),
@@ -150,6 +150,8 @@ class Unit:
         Raises:
             StackError: It did not become healthy; with the end of its log.
         """
+        if not self._is_alive():
+            self.healthy.clear()
         if not self._wanted.is_set():
             self._wanted.set()
             self._become("restarting")
@@ -163,6 +165,12 @@ class Unit:
     async def stop(self, number: signal.Signals = signal.SIGKILL) -> bool:
         """End the process if there is one; whether it is gone."""
         return self.child is None or await self.child.end(number, STOP_GRACE_S)
+
+    def _is_alive(self) -> bool:
+        """Whether there is a process, as of now: a request may come before its SIGCHLD."""
+        if self.child is not None:
+            self.child.reap()
+        return self.child is not None and not self.child.exited.is_set()
 
     async def _death(self) -> tuple[float, str]:
         """Wait for the end of the process; when it was, on both clocks."""

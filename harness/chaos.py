@@ -1,0 +1,192 @@
+"""Chaos Toolkit as a child process: started, followed, read back, never believed.
+
+Its exit code and its journal's ``status`` say "completed" when nothing was injected, so
+neither is used. Rollbacks are always asked for, and nothing depends on their being played.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness import processes
+from harness.descriptor import StackDescriptor
+from harness.errors import ChaosError, InvalidError
+from harness.model import Activity, FaultSpec, Scenario
+
+KILL_GRACE_S = 0.5
+JOURNAL = "chaos-journal.json"
+LOG = "chaos.log"
+OURS = "harness.faults"
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+class ChaosToolkit:
+    """Runs a scenario's experiment, or its inline faults, as one ``chaos run``.
+
+    Args:
+        scenario: Names the experiment file or holds the faults.
+        root: Folder that the experiment's path is relative to.
+        folder: The run's folder; journal, log and settings go there.
+        run_id: Handed to the fault functions.
+
+    Raises:
+        InvalidError: The experiment cannot be read.
+    """
+
+    def __init__(self, scenario: Scenario, root: Path, folder: Path, run_id: str) -> None:
+        self._folder = folder
+        self._run_id = run_id
+        self._arguments = scenario.arguments
+        self._process: subprocess.Popen[bytes] | None = None
+        self._path = folder / "experiment.json"
+        if scenario.experiment is not None:
+            self._experiment = _read(root / scenario.experiment)
+        else:
+            self._experiment = compiled(scenario.name, scenario.faults)
+
+    def targets(self) -> tuple[str, ...]:
+        """Targets that the experiment's own faults name, variables resolved."""
+        values = _variables(self._experiment, self._arguments)
+        found = []
+        for activity in self._experiment.get("method", ()):
+            provider = activity.get("provider", {})
+            target = provider.get("arguments", {}).get("target")
+            if str(provider.get("module", "")).startswith(OURS) and isinstance(target, str):
+                found.append(_VARIABLE.sub(lambda m: str(values.get(m[1], m[0])), target))
+        return tuple(dict.fromkeys(found))
+
+    def start(self, stack: StackDescriptor, epoch: int) -> None:
+        """Start the experiment.
+
+        Raises:
+            ChaosError: The child could not be started.
+        """
+        self._path.write_text(json.dumps(self._experiment, indent=2))
+        settings = self._folder / "chaos-settings.yaml"
+        settings.write_text("{}\n")
+        argv = [
+            sys.executable,
+            "-m",
+            "chaostoolkit",
+            *("--no-version-check", "--no-log-file", "--settings", str(settings)),
+            "run",
+            *("--rollback-strategy", "always"),
+            *("--journal-path", str(self._folder / JOURNAL)),
+        ]
+        for name, value in self._arguments.items():
+            argv += ["--var", f"{name}={value}"]
+        environment = {
+            **os.environ,
+            "HARNESS_STACK": stack.id,
+            "HARNESS_RUN_ID": self._run_id,
+            "HARNESS_EPOCH": str(epoch),
+        }
+        try:
+            self._process = processes.start(
+                [*argv, str(self._path)],
+                env=environment,
+                cwd=self._folder,
+                output=self._folder / LOG,
+            )
+        except OSError as error:
+            raise ChaosError(f"Chaos Toolkit could not be started: {error}.") from error
+
+    def running(self) -> bool:
+        """Whether the child still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """End the child; whatever it injected is healed by others."""
+        if self._process is not None:
+            processes.stop(self._process, KILL_GRACE_S)
+
+    def activities(self) -> tuple[Activity, ...]:
+        """The journal, activity by activity; empty when there is none, or none that can be read.
+
+        A journal appears only at the end of a run that was not killed.
+        """
+        path = self._folder / JOURNAL
+        if not path.exists():
+            return ()
+        try:
+            journal = json.loads(path.read_text())
+            return tuple(
+                _activity(section, entry)
+                for section in ("run", "rollbacks")
+                for entry in journal.get(section) or ()
+            )
+        except (OSError, ValueError, AttributeError, KeyError) as error:
+            return (Activity(section="journal", name=JOURNAL, status="failed", error=str(error)),)
+
+
+def compiled(name: str, faults: tuple[FaultSpec, ...]) -> dict[str, Any]:
+    """Inline faults as a Chaos Toolkit experiment that runs on its own, too."""
+    method: list[dict[str, Any]] = []
+    rollbacks: list[dict[str, Any]] = []
+    for fault in faults:
+        module = f"{OURS}.{fault.kind}"
+        target = {"target": fault.target}
+        method += [
+            _action(f"inject {fault.kind}", module, "inject", {**target, **fault.parameters}),
+            _action(f"hold {fault.kind}", OURS, "hold", {"for_s": fault.hold_s}),
+            _action(f"heal {fault.kind}", module, "heal", target),
+        ]
+        rollbacks.insert(0, _action(f"heal {fault.kind} anyway", module, "heal", target))
+    return {
+        "title": name,
+        "description": f"The faults of scenario {name}.",
+        "method": method,
+        "rollbacks": rollbacks,
+    }
+
+
+def _action(name: str, module: str, func: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    provider = {"type": "python", "module": module, "func": func, "arguments": dict(arguments)}
+    return {"type": "action", "name": name, "provider": provider}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        experiment = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InvalidError(f"The experiment {path} does not exist.") from None
+    except (OSError, ValueError) as error:
+        raise InvalidError(
+            f"The experiment {path} cannot be read: {error}.",
+            "It must be a Chaos Toolkit experiment in JSON.",
+        ) from error
+    if not isinstance(experiment, dict) or not isinstance(experiment.get("method"), list):
+        raise InvalidError(
+            f"The experiment {path} has no method; it must be a Chaos Toolkit experiment."
+        )
+    return experiment
+
+
+def _variables(experiment: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the experiment's configuration as the run will see them."""
+    values: dict[str, Any] = {}
+    for name, entry in (experiment.get("configuration") or {}).items():
+        if isinstance(entry, dict) and entry.get("type") == "env":
+            values[name] = os.environ.get(entry.get("key", ""), entry.get("default"))
+        else:
+            values[name] = entry
+    return values | dict(arguments)
+
+
+def _activity(section: str, entry: Mapping[str, Any]) -> Activity:
+    error = entry.get("exception") or ""
+    if isinstance(error, list):
+        error = str(error[-1]).strip() if error else ""
+    return Activity(
+        section=section,
+        name=str(entry["activity"]["name"]),
+        status=str(entry.get("status")),
+        error=str(error).strip(),
+    )

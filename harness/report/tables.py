@@ -1,0 +1,217 @@
+"""The tables that terminal, Markdown and HTML share, as cleaned text in cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.report.headline import recovery_words, short_objective, where
+from harness.report.words import (
+    NOTHING,
+    between,
+    clean,
+    milliseconds,
+    outcome_kind,
+    outcome_label,
+    phase_name,
+    value,
+)
+
+Result = Mapping[str, Any]
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A titled table; ``right`` are the numeric columns, ``kinds`` the colour of each row."""
+
+    title: str
+    header: Row
+    rows: tuple[Row, ...]
+    right: frozenset[int] = frozenset()
+    kinds: tuple[str, ...] = ()
+
+
+def checks(result: Result) -> Table:
+    """Each check: outcome, objective, phase, observed with its bounds, limit, because."""
+    found = result["checks"]
+    return Table(
+        title="Checks",
+        header=("outcome", "objective", "phase", "observed", "limit", "because"),
+        rows=tuple(_check(c) for c in found),
+        right=frozenset((3, 4)),
+        kinds=tuple(outcome_kind(c) for c in found),
+    )
+
+
+def _check(check: Mapping[str, Any]) -> Row:
+    unit, limit = check["unit"], check["limit"]
+    because = clean(check["because"])
+    if check["gate"] == "warn" and check["outcome"] != "pass":
+        because += " (gate: warn)"
+    if check["remedy"]:
+        because += f" → {clean(check['remedy'])}"
+    return (
+        outcome_label(outcome_kind(check)),
+        short_objective(check),
+        where(check),
+        value(check["observed"], unit, beside=limit),
+        value(limit, unit),
+        because,
+    )
+
+
+def phases(result: Result) -> Table:
+    """Each endpoint in each phase, with latencies that include failed requests."""
+    rows = []
+    for phase in result["phases"]:
+        name, length = phase_name(phase["phase"]), value(phase["seconds"], "s")
+        for endpoint in phase["endpoints"] or [None]:
+            rows.append((name, length, *_endpoint(endpoint)))
+            name = length = ""
+    header = ("phase", "length", "endpoint", "requests", "failed", "degraded", "p50", "p99", "max")
+    return Table(
+        title="Phases", header=header, rows=tuple(rows), right=frozenset((1, 3, 4, 5, 6, 7, 8))
+    )
+
+
+def _endpoint(endpoint: Mapping[str, Any] | None) -> Row:
+    if endpoint is None:
+        return ("no request", *(NOTHING,) * 6)
+    counts = tuple(f"{endpoint[key]:,}" for key in ("count", "failures", "degraded"))
+    times = tuple(milliseconds(endpoint[key]) for key in ("p50_ms", "p99_ms", "max_ms"))
+    return (clean(endpoint["name"]), *counts, *times)
+
+
+def faults(result: Result) -> Table:
+    """Each fault: after how long it was proven, how long it was held, its heal, the proofs."""
+    found = result["faults"]
+    return Table(
+        title="Faults",
+        header=("fault", "target", "proven after", "held", "healed after", "proof"),
+        rows=tuple(_fault(f) for f in found),
+        right=frozenset((2, 3, 4)),
+        kinds=tuple(_fault_kind(f) for f in found),
+    )
+
+
+def _fault(fault: Mapping[str, Any]) -> Row:
+    bitten = between(fault["called_at"] or fault["intended_at"], fault["proven_at"])
+    healed = between(fault["heal_called_at"], fault["heal_proven_at"])
+    until = fault["last_seen_at"] or fault["heal_called_at"]
+    held = value(between(fault["proven_at"], until), "s")
+    if fault["hold_s"] is None:
+        held = "a kill" if fault["proven_at"] else NOTHING
+    else:
+        held += f" of {value(fault['hold_s'], 's')}"
+    proofs = (fault["proof"], fault["heal_proof"])
+    return (
+        clean(fault["kind"]),
+        clean(fault["target"]),
+        value(bitten, "s") if bitten is not None else "not proven",
+        held,
+        _healed(fault, healed),
+        " → ".join(clean(p) for p in proofs if p) or NOTHING,
+    )
+
+
+def _healed(fault: Mapping[str, Any], seconds: float | None) -> str:
+    if seconds is not None:
+        return value(seconds, "s")
+    return "proven" if fault["heal_proven_at"] else "NOT PROVEN"
+
+
+def _fault_kind(fault: Mapping[str, Any]) -> str:
+    if fault["heal_proven_at"] is None:
+        return "fail"
+    return "pass" if fault["proven_at"] else "inconclusive"
+
+
+def recovery(result: Result) -> Table:
+    """Time to recover of each subject, as an interval."""
+    rows = tuple(
+        (
+            clean(r["sli"]),
+            clean(r["state"]).replace("_", " "),
+            interval(r),
+            value(r["sustained_s"], "s"),
+            recovery_words(r),
+        )
+        for r in result["recovery"]
+    )
+    header = ("subject", "state", "time to recover", "sustained", "in words")
+    return Table(title="Recovery", header=header, rows=rows, right=frozenset((2, 3)))
+
+
+def interval(found: Mapping[str, Any]) -> str:
+    """Low to high of a recovery; an open end when it was not over."""
+    if found["low"] is None:
+        return NOTHING
+    if found["high"] is None:
+        return f"> {value(found['low'], 's')}"
+    return f"{found['low']:.1f} to {found['high']:.1f} s"
+
+
+def baseline(result: Result) -> Table:
+    """Observed values beside the median of the accepted runs."""
+    units = {(c["objective"], c["phase"]): c["unit"] for c in result["checks"]}
+    rows = []
+    for d in result["baseline"]["differences"]:
+        unit = units.get((d["objective"], d["phase"]), "")
+        change = NOTHING if d["change"] is None else f"{d['change']:+.1%}".replace("%", " %")
+        rows.append(
+            (
+                short_objective(d),
+                where(d),
+                value(d["observed"], unit),
+                value(d["baseline"], unit),
+                change,
+                str(d["runs"]),
+            )
+        )
+    header = ("objective", "phase", "observed", "baseline", "change", "runs")
+    return Table(
+        title="Against the baseline",
+        header=header,
+        rows=tuple(rows),
+        right=frozenset((2, 3, 4, 5)),
+    )
+
+
+def alerts(result: Result) -> Table:
+    """Each alert that was waited for or forbidden."""
+    rows = tuple(
+        (
+            clean(a["name"]),
+            "must fire" if a["expected"] else "must not fire",
+            "fired" if a["fired_at"] else "never fired",
+            value(a["seconds_to_fire"], "s"),
+            "yes" if a["resolved_at"] else "not seen",
+        )
+        for a in result["alerts"]
+    )
+    header = ("alert", "expectation", "what it did", "after the fault", "resolved")
+    return Table(title="Alerts", header=header, rows=rows, right=frozenset((3,)))
+
+
+def durability(result: Result) -> Table:
+    """Acknowledged writes, reconciled after the fault."""
+    keys = ("store", "acknowledged", "present", "lost", "duplicated", "unknown")
+    rows = tuple(
+        (clean(d["store"]), *(f"{d[key]:,}" for key in keys[1:])) for d in result["durability"]
+    )
+    kinds = tuple("fail" if d["lost"] or d["duplicated"] else "" for d in result["durability"])
+    return Table(
+        title="Acknowledged writes",
+        header=keys,
+        rows=rows,
+        right=frozenset(range(1, 6)),
+        kinds=kinds,
+    )
+
+
+def details(result: Result) -> tuple[Table, ...]:
+    """Every table but the checks, in reading order, those with something in them."""
+    makers = (phases, faults, recovery, durability, baseline, alerts)
+    return tuple(table for table in (make(result) for make in makers) if table.rows)

@@ -1,0 +1,128 @@
+"""The summary that a terminal shows after a run: checks first, the verdict last."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from harness.report import tables
+from harness.report.headline import headline, loose_reasons
+from harness.report.words import clean, exit_meaning, verdict_kind
+
+# The sixteen colours only: they follow the reader's own theme, light or dark.
+STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "warn": "yellow"}
+
+
+def summary(result: Mapping[str, Any], width: int = 100, color: bool = True) -> str:
+    """The whole summary as text, with colour codes only if asked for."""
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        legacy_windows=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        _environ={},
+    )
+    render(result, console)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def render(result: Mapping[str, Any], console: Console) -> None:
+    """Write the summary to a console."""
+    scenario = result["scenario"]
+    title = Text(clean(scenario["name"]), style="bold")
+    title.append(f"  {clean(scenario['stack'])}  {clean(result['run_id'])}", style="dim")
+    console.print(title, "")
+    _section(console, "CHECKS", _checks(tables.checks(result)))
+    for table in tables.details(result):
+        _section(console, table.title.upper(), _grid(table))
+    _reasons(console, result)
+    _verdict(console, result)
+
+
+def _section(console: Console, title: str, body: RichTable) -> None:
+    console.print(Text(title, style="bold"))
+    console.print(body)
+    console.print()
+
+
+def _checks(table: tables.Table) -> RichTable:
+    """The because under its objective: beside it, it would be a column of single words."""
+    grid = _empty()
+    for name, right in (
+        ("outcome", False),
+        ("objective", False),
+        ("phase", False),
+        ("observed", True),
+        ("limit", True),
+    ):
+        grid.add_column(
+            name,
+            justify="right" if right else "left",
+            ratio=1 if name == "objective" else None,
+            no_wrap=name != "objective",
+        )
+    for row, kind in zip(table.rows, table.kinds, strict=True):
+        outcome, objective, phase, observed, limit, because = row
+        what = Text(objective)
+        what.append(f"\n{because}", style="dim" if kind == "pass" else "")
+        style = STYLES[kind]
+        cells = (Text(phase), Text(observed, style=style), Text(limit))
+        grid.add_row(Text(outcome, style=style), what, *cells)
+    return grid
+
+
+def _grid(table: tables.Table) -> RichTable:
+    grid = _empty()
+    for place, name in enumerate(table.header):
+        right = place in table.right
+        grid.add_column(name, justify="right" if right else "left", no_wrap=right)
+    kinds = table.kinds or ("",) * len(table.rows)
+    for row, kind in zip(table.rows, kinds, strict=True):
+        style = STYLES[kind] if kind in ("fail", "inconclusive") else ""
+        grid.add_row(*(Text(cell, style=style) for cell in row))
+    return grid
+
+
+def _empty() -> RichTable:
+    return RichTable(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", padding=(0, 1)
+    )
+
+
+def _reasons(console: Console, result: Mapping[str, Any]) -> None:
+    """What no check says: a dirty target, lost metrics, an abort."""
+    loose = loose_reasons(result)
+    if not loose:
+        return
+    console.print(Text("REASONS", style="bold"))
+    for reason in loose:
+        line = Text(f"  {clean(reason['code'])}: ", style="bold")
+        line.append(clean(reason["message"]), style="not bold")
+        if reason["remedy"]:
+            line.append(f" → {clean(reason['remedy'])}", style="not bold")
+        console.print(line)
+    console.print()
+
+
+def _verdict(console: Console, result: Mapping[str, Any]) -> None:
+    verdict = result["verdict"]
+    line = Text("VERDICT  ", style="bold")
+    line.append(verdict["name"], style=f"bold {STYLES[verdict_kind(result)]}")
+    code = verdict["exit_code"]
+    line.append(f" (exit {code}: {exit_meaning(code)})", style="not bold")
+    console.print(line)
+    console.print(Text(headline(result)))
+    hint = f"report   results/runs/{clean(result['run_id'])}/report.html"
+    console.print(Text(hint, style="dim"), soft_wrap=True)

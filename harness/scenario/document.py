@@ -1,0 +1,284 @@
+"""YAML 1.2 text in, plain values with the place of every key and value out.
+
+Works on the parser's events, so that nothing is built before its size is known: a small
+text can describe an enormous tree through aliases. Scalars follow the core schema of YAML
+1.2, in which ``on`` and ``no`` are text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentEndEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+    StreamStartEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from harness.scenario.problems import LINE_BREAK, Mark, Problem, quoted
+
+MAX_BYTES = 1024 * 1024
+MAX_DEPTH = 32
+MAX_ALIASES = 100
+MAX_VALUES = 50_000  # with every alias written out
+
+_NULL = frozenset(("", "~", "null", "Null", "NULL"))
+_TRUE, _FALSE = frozenset(("true", "True", "TRUE")), frozenset(("false", "False", "FALSE"))
+_INT = re.compile(r"[-+]?[0-9]{1,18}")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
+_NAN = frozenset((".nan", ".NaN", ".NAN"))
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """A value with its place; ``keys`` are the places of a mapping's keys."""
+
+    value: Scalar | list[Node] | dict[str, Node]
+    mark: Mark
+    end: Mark
+    keys: Mapping[str, Mark] = field(default_factory=dict)
+    size: int = 1
+
+
+def plain(node: Node) -> object:
+    """The value alone, made of dicts, lists and scalars."""
+    match node.value:
+        case dict() as mapping:
+            return {key: plain(child) for key, child in mapping.items()}
+        case list() as items:
+            return [plain(child) for child in items]
+        case scalar:
+            return scalar
+
+
+def at(node: Node | None, *path: str | int) -> Node | None:
+    """The node at a path; None where there is none."""
+    for part in path:
+        if node is None:
+            return None
+        if isinstance(node.value, dict) and isinstance(part, str):
+            node = node.value.get(part)
+        elif isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+        else:
+            return None
+    return node
+
+
+def key_mark(node: Node, *path: str | int) -> Mark:
+    """Where the key (or the list item) at a path stands, or the nearest one around it."""
+    mark = node.mark
+    for part in path:
+        child = at(node, part)
+        if child is None:
+            return mark
+        mark = node.keys.get(part, child.mark) if isinstance(part, str) else child.mark
+        node = child
+    return mark
+
+
+def read(text: str, *, option: str = "") -> tuple[Node | None, list[Problem]]:
+    """The document and what is wrong with its YAML; None when it cannot be read at all.
+
+    Args:
+        text: The YAML.
+        option: The command line option that the text came from, where it is not a file.
+    """
+    reader = _Reader(option)
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        return None, [Problem(Mark(1, 1, option), "the file is larger than 1 MiB")]
+    try:
+        root = reader.document(YAML(typ="safe", pure=True).parse(text))
+    except _StopReading as stop:
+        return None, [*reader.problems, stop.problem]
+    except MarkedYAMLError as error:
+        place = error.problem_mark or error.context_mark
+        mark = reader.last if place is None else Mark(place.line + 1, place.column + 1, option)
+        return None, [*reader.problems, Problem(mark, _yaml_message(error))]
+    except ReaderError as error:
+        before = LINE_BREAK.split(text[: error.position])
+        mark = Mark(len(before), len(before[-1]) + 1, option)
+        message = f"the character {_codepoint(error.character)} is not allowed in YAML"
+        return None, [*reader.problems, Problem(mark, message)]
+    except Exception as error:  # noqa: BLE001 - whatever the parser trips over, the text is at fault
+        message = f"this is not YAML: {error}"
+        return None, [*reader.problems, Problem(reader.last, message)]
+    return root, reader.problems
+
+
+def _codepoint(character: object) -> str:
+    code = ord(character) if isinstance(character, str) else character
+    return f"U+{code:04X}" if isinstance(code, int) else str(code)
+
+
+def _yaml_message(error: MarkedYAMLError) -> str:
+    problem = str(error.problem or "cannot be read").replace("\\t", "a tab")
+    context = f" ({error.context})" if error.context else ""
+    return f"this is not YAML: {problem}{context}"
+
+
+class _StopReading(Exception):  # noqa: N818 - not an error of the program
+    """Reading cannot go on."""
+
+    def __init__(self, mark: Mark, message: str) -> None:
+        super().__init__(message)
+        self.problem = Problem(mark, message)
+
+
+class _Reader:
+    """Builds nodes from events; depth is bounded, so recursion is too."""
+
+    def __init__(self, option: str) -> None:
+        self.option = option
+        self.last = Mark(1, 1, option)
+        self.problems: list[Problem] = []
+        self._anchors: dict[str, Node | None] = {}
+        self._aliases = 0
+        self._size = 0
+        self._events: Iterator[Event] = iter(())
+
+    def document(self, events: Iterator[Event]) -> Node | None:
+        """The one document of the stream; None when there is none."""
+        self._events = events
+        root = None
+        seen = False
+        for event in events:
+            match event:
+                case StreamStartEvent() | StreamEndEvent() | DocumentEndEvent():
+                    continue
+                case DocumentStartEvent():
+                    mark = self._mark(event)
+                    if seen:
+                        raise _StopReading(mark, "a second document starts here; one file, one")
+                    if event.version is not None and tuple(event.version) != (1, 2):
+                        raise _StopReading(mark, "only YAML 1.2 is read; remove %YAML")
+                    seen = True
+                case _:
+                    root = self._node(event, depth=1)
+        return root
+
+    def _mark(self, event: Event) -> Mark:
+        place = event.start_mark
+        self.last = Mark(place.line + 1, place.column + 1, self.option)
+        return self.last
+
+    def _end(self, event: Event) -> Mark:
+        return Mark(event.end_mark.line + 1, event.end_mark.column + 1, self.option)
+
+    def _node(self, event: Event, *, depth: int) -> Node:
+        mark = self._mark(event)
+        if isinstance(event, AliasEvent):
+            return self._alias(event.anchor, mark)
+        if getattr(event, "tag", None) is not None:
+            raise _StopReading(mark, f"tags such as {quoted(str(event.tag))} are not supported")
+        self._grow(1, mark)
+        before = self._size
+        if event.anchor is not None:
+            self._anchors[event.anchor] = None  # until it is complete
+        match event:
+            case ScalarEvent():
+                node = Node(_resolve(event), mark, self._end(event))
+            case MappingStartEvent():
+                node = self._mapping(mark, self._deeper(depth, mark))
+            case SequenceStartEvent():
+                node = self._sequence(mark, self._deeper(depth, mark))
+            case _:
+                raise _StopReading(mark, "this is not YAML")
+        node = Node(node.value, node.mark, node.end, node.keys, 1 + self._size - before)
+        if event.anchor is not None:
+            self._anchors[event.anchor] = node
+        return node
+
+    def _deeper(self, depth: int, mark: Mark) -> int:
+        if depth >= MAX_DEPTH:
+            raise _StopReading(mark, f"nested deeper than {MAX_DEPTH} levels")
+        return depth + 1
+
+    def _grow(self, by: int, mark: Mark) -> None:
+        self._size += by
+        if self._size > MAX_VALUES:
+            raise _StopReading(mark, f"more than {MAX_VALUES:,} values, aliases written out")
+
+    def _alias(self, name: str, mark: Mark) -> Node:
+        self._aliases += 1
+        if self._aliases > MAX_ALIASES:
+            raise _StopReading(mark, f"more than {MAX_ALIASES} aliases")
+        if name not in self._anchors:
+            raise _StopReading(mark, f"there is no anchor &{name} before this alias")
+        node = self._anchors[name]
+        if node is None:
+            raise _StopReading(mark, f"the alias *{name} stands inside its own anchor")
+        self._grow(node.size, mark)
+        return node
+
+    def _sequence(self, mark: Mark, depth: int) -> Node:
+        items = []
+        event = next(self._events)
+        while not isinstance(event, SequenceEndEvent):
+            items.append(self._node(event, depth=depth))
+            event = next(self._events)
+        return Node(items, mark, self._end(event))
+
+    def _mapping(self, mark: Mark, depth: int) -> Node:
+        children: dict[str, Node] = {}
+        keys: dict[str, Mark] = {}
+        event = next(self._events)
+        while not isinstance(event, MappingEndEvent):
+            key, place = self._key(event), self.last
+            child = self._node(next(self._events), depth=depth)
+            if key in children:
+                first = keys[key].line
+                message = f"the key {quoted(key)} is there twice; the first is on line {first}"
+                self.problems.append(Problem(place, message))
+            else:
+                children[key], keys[key] = child, place
+            event = next(self._events)
+        return Node(children, mark, self._end(event), keys)
+
+    def _key(self, event: Event) -> str:
+        mark = self._mark(event)
+        if not isinstance(event, ScalarEvent) or event.tag is not None or event.anchor is not None:
+            raise _StopReading(mark, "a key must be plain text")
+        value = _resolve(event)
+        if not isinstance(value, str):
+            hint = f'; write it in quotes: "{event.value}"' if event.value else ""
+            raise _StopReading(mark, f"a key must be text, found {quoted(value)}{hint}")
+        return value
+
+
+def _resolve(event: ScalarEvent) -> Scalar:
+    """A plain scalar by the core schema; a quoted one is text."""
+    text = str(event.value)
+    if event.style is not None or not event.implicit[0]:
+        return text
+    if text in _NULL:
+        return None
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    if _INT.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    infinite = _INFINITE.fullmatch(text)
+    if infinite is not None:
+        return -math.inf if infinite[1] == "-" else math.inf
+    return math.nan if text in _NAN else text
+
+

@@ -1,0 +1,96 @@
+"""The kinds of text that a scenario's values are: how each is read, and its JSON Schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
+
+from harness.scenario.problems import quoted
+from harness.units import parse_duration_s, parse_rate_per_s
+
+LONGEST_S = 30 * 86400.0
+HIGHEST_RATE = 1_000_000.0
+
+_NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+)"
+DURATION_PATTERN = rf"^\s*\+?{_NUMBER}\s*(?:us|ms|s|m|h|d)\s*$"
+RATE_PATTERN = r"^\s*\d+(?:\.\d+)?\s*/\s*(?:s|m|h)\s*$"
+REQUEST_PATTERN = r"^(?:GET|HEAD) /\S*$"
+NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]*$"
+
+
+def _text(value: object, kind: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected {kind}, found {quoted(value)}")
+    return value
+
+
+def _number(value: object, kind: str, read: Callable[[str], float], most: float) -> float:
+    text = _text(value, kind)
+    try:
+        number = read(text)
+    except OverflowError:
+        number = most * 2
+    except ValueError as error:
+        raise ValueError(str(error).replace(repr(text), quoted(text), 1)) from error
+    if number > most:
+        raise ValueError(f"{quoted(text)} is too much; at most {most:,.0f}")
+    return number
+
+
+def _duration(value: object) -> float:
+    return _number(value, "a duration such as 15s", parse_duration_s, LONGEST_S)
+
+
+def _longer(value: float) -> float:
+    if value <= 0:
+        raise ValueError("must be longer than 0s")
+    return value
+
+
+def _rate(value: object) -> float:
+    return _number(value, "a rate such as 100/s", parse_rate_per_s, HIGHEST_RATE)
+
+
+def _request(value: object) -> str:
+    text = _text(value, "a request such as GET /items")
+    if re.fullmatch(REQUEST_PATTERN[1:-1], text) is None:
+        raise ValueError(
+            f"{quoted(text)} is not a request; write GET /path or HEAD /path, "
+            "and a locustfile (load.profile) for anything else"
+        )
+    return text
+
+
+def _argument(value: object) -> str | int | float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"expected text or a number, found {quoted(value)}")
+    return value
+
+
+def _project_file(value: object) -> str:
+    text = _text(value, "a path such as loadtests/orders.py")
+    if not text or text.startswith(("/", "~")) or ".." in text.split("/"):
+        raise ValueError(f"{quoted(text)} must be a path inside the project, relative to its root")
+    return text
+
+
+_DURATION_SCHEMA = {"type": "string", "pattern": DURATION_PATTERN}
+Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(_DURATION_SCHEMA)]
+LongerDuration = Annotated[
+    float, BeforeValidator(_duration), AfterValidator(_longer), WithJsonSchema(_DURATION_SCHEMA)
+]
+Rate = Annotated[
+    float, BeforeValidator(_rate), WithJsonSchema({"type": "string", "pattern": RATE_PATTERN})
+]
+Request = Annotated[
+    str, BeforeValidator(_request), WithJsonSchema({"type": "string", "pattern": REQUEST_PATTERN})
+]
+ProjectFile = Annotated[
+    str, BeforeValidator(_project_file), WithJsonSchema({"type": "string", "minLength": 1})
+]
+Argument = Annotated[
+    Any, PlainValidator(_argument), WithJsonSchema({"type": ["string", "number"]})
+]

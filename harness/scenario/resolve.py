@@ -1,0 +1,67 @@
+"""A scenario back as the file that means just this: what a run stores beside its result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.model import Objective, Scenario
+from harness.objectives import show
+from harness.units import show_duration
+
+
+def resolved(scenario: Scenario) -> dict[str, Any]:
+    """The scenario as plain data; parsing it again gives an equal scenario."""
+    document: dict[str, Any] = {
+        "version": 1,
+        "name": scenario.name,
+        "stack": {"driver": scenario.stack.driver, **scenario.stack.options},
+        "load": _load(scenario),
+        "phases": {
+            "warmup": show_duration(scenario.phases.warmup_s),
+            "steady": show_duration(scenario.phases.steady_s),
+            "recovery": show_duration(scenario.phases.recovery_s),
+            "after": show_duration(scenario.phases.after_s),
+        },
+        "objectives": [_objective(o) for o in scenario.objectives],
+    }
+    if scenario.experiment is not None:
+        document["experiment"] = scenario.experiment
+        if scenario.arguments:
+            document["with"] = dict(scenario.arguments)
+    else:
+        document["faults"] = [
+            {
+                "kind": f.kind,
+                "target": f.target,
+                "hold": show_duration(f.hold_s),
+                **f.parameters,
+            }
+            for f in scenario.faults
+        ]
+    if scenario.slis:
+        document["slis"] = {s.name: {"query": s.query} for s in scenario.slis.values()}
+    if scenario.abort:
+        document["abort"] = [show(c) for c in scenario.abort]
+    if scenario.only_affects:
+        document["only_affects"] = list(scenario.only_affects)
+    if scenario.client_side_only:
+        document["metrics"] = "none"
+    return document
+
+
+def _load(scenario: Scenario) -> dict[str, Any]:
+    load = scenario.load
+    document: dict[str, Any] = {
+        "arrivals": f"{load.arrivals_per_s:.12g}/s",
+        "timeout": show_duration(load.timeout_s),
+        "max_in_flight": load.max_in_flight,
+    }
+    if load.profile is not None:
+        return {"profile": load.profile, **document}
+    if load.service is not None:
+        document["service"] = load.service
+    return {"http": list(load.http), **document}
+
+
+def _objective(objective: Objective) -> dict[str, str]:
+    return {"check": objective.text, "gate": str(objective.gate)}

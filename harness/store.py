@@ -1,0 +1,305 @@
+"""The run's folder: every stage a file, none overwritten, all of it enough to judge again.
+
+``manifest.json`` holds a digest of each file that judging reads; what does not match is
+refused, never used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from harness.errors import InvalidError, StoreError
+from harness.evidence import BaselineRun, Evidence
+from harness.files import private_folder, write_durably
+from harness.model import Activity, Event, FaultRecord, Scenario, Series
+from harness.result import Facts
+from harness.samples import LoadSamples
+
+PLAN = "plan.json"
+SCENARIO = "scenario.resolved.yaml"
+EVENTS = "events.jsonl"
+SAMPLES = "samples"
+SERIES = "samples/series.json"
+FAULTS = "faults.json"
+BASELINES = "baselines.json"
+RESULT = "result.json"
+MANIFEST = "manifest.json"
+LATEST = "latest"
+
+
+class RunFolder:
+    """One run's folder, opened for writing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        handle_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._events = os.open(path / EVENTS, handle_flags, 0o600)
+
+    @property
+    def run_id(self) -> str:
+        """The folder's name is the run's id."""
+        return self.path.name
+
+    def event(self, event: Event) -> None:
+        """Append one event and force it to the disk.
+
+        Raises:
+            StoreError: The disk refused.
+        """
+        line = json.dumps({"at": event.at, "kind": event.kind, "data": dict(event.data)})
+        try:
+            os.write(self._events, line.encode() + b"\n")
+            os.fsync(self._events)
+        except OSError as error:
+            raise StoreError(
+                f"Cannot append to {self.path / EVENTS}: {error.strerror}.",
+                "Free some space; the evidence of this run is incomplete.",
+            ) from error
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write one file, whole and durably.
+
+        Raises:
+            StoreError: The disk refused.
+        """
+        path = self.path / name
+        private_folder(path.parent)
+        write_durably(path, data)
+
+    def close(self) -> None:
+        """Close the event log."""
+        os.close(self._events)
+
+
+def create(out: Path, scenario_name: str, now: float) -> RunFolder:
+    """Make a new run folder and point ``latest`` at it.
+
+    Raises:
+        InvalidError: The results folder cannot be made or written.
+    """
+    stamp = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H%M%SZ")
+    path = out / f"{stamp}-{scenario_name}-{secrets.token_hex(3)}"
+    try:
+        private_folder(path)
+        folder = RunFolder(path)
+        pending = out / f".{LATEST}.{secrets.token_hex(4)}"
+        pending.symlink_to(path.name)
+        pending.replace(out / LATEST)
+    except (StoreError, OSError) as error:
+        raise InvalidError(
+            f"The results folder {out} cannot be used: {error}.",
+            "Name another one with --out.",
+        ) from error
+    return folder
+
+
+def find(out: Path, name: str) -> Path:
+    """A run's folder by path, id, unique part of its id, or ``latest``.
+
+    Raises:
+        InvalidError: There is none, or several match.
+    """
+    for candidate in (Path(name), out / name):
+        if (candidate / PLAN).is_file():
+            return candidate.resolve()
+    known = sorted(p.name for p in out.glob(f"*{name}*") if (p / PLAN).is_file())
+    if len(known) == 1:
+        return (out / known[0]).resolve()
+    what = "no run" if not known else f"several runs ({', '.join(known[-5:])})"
+    raise InvalidError(f"{name!r} names {what} in {out}.", "Give a run's folder, id, or `latest`.")
+
+
+def scenario_text(document: Mapping[str, Any]) -> str:
+    """Plain data as a YAML file."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    stream = io.StringIO()
+    yaml.dump(dict(document), stream)
+    return stream.getvalue()
+
+
+def save_evidence(folder: RunFolder, evidence: Evidence) -> None:
+    """Write what :func:`load_evidence` needs beside what the run has written already.
+
+    Raises:
+        StoreError: The disk refused.
+    """
+    series = {
+        "slis": {name: _series_out(s) for name, s in evidence.series.items()},
+        "alerts": {name: _series_out(s) for name, s in evidence.alerts.items()},
+    }
+    faults = {
+        "records": [asdict(f) for f in evidence.faults],
+        "unreadable": list(evidence.unreadable),
+        "activities": [asdict(a) for a in evidence.activities],
+        "load_intact": evidence.samples is not None and evidence.samples.intact,
+    }
+    baselines = [
+        {"run_id": b.run_id, "values": [[o, p, v] for (o, p), v in sorted(b.values.items())]}
+        for b in evidence.baselines
+    ]
+    for name, data in ((SERIES, series), (FAULTS, faults), (BASELINES, baselines)):
+        folder.write(name, _json(data))
+
+
+def load_evidence(
+    path: Path, scenario: Scenario, samples: LoadSamples | None
+) -> tuple[Evidence, Facts]:
+    """The evidence of a stored run.
+
+    Args:
+        path: The run's folder.
+        scenario: Parsed from its ``scenario.resolved.yaml``.
+        samples: Read from its ``samples`` folder.
+
+    Raises:
+        InvalidError: A file is missing or damaged.
+    """
+    try:
+        plan = _read(path / PLAN)
+        series, faults = _read(path / SERIES), _read(path / FAULTS)
+        lines = (path / EVENTS).read_text().splitlines()
+        events = tuple(Event(**json.loads(line)) for line in lines)
+        evidence = Evidence(
+            scenario=scenario,
+            events=events,
+            samples=samples,
+            series={name: _series_in(name, s) for name, s in series["slis"].items()},
+            alerts={name: _series_in(name, s) for name, s in series["alerts"].items()},
+            faults=tuple(FaultRecord(**f) for f in faults["records"]),
+            unreadable=tuple(faults["unreadable"]),
+            activities=tuple(Activity(**a) for a in faults["activities"]),
+            baselines=tuple(_baseline_in(b) for b in _read(path / BASELINES)),
+        )
+        return evidence, facts_of(plan)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(path, error) from error
+
+
+def load_was_intact(path: Path) -> bool:
+    """Whether the load generator of a stored run lived to its end."""
+    try:
+        return bool(_read(path / FAULTS)["load_intact"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(path, error) from error
+
+
+def read_plan(path: Path) -> dict[str, Any]:
+    """The plan of a stored run.
+
+    Raises:
+        InvalidError: It is missing or damaged.
+    """
+    try:
+        plan: dict[str, Any] = _read(path / PLAN)
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    return plan
+
+
+def facts_of(plan: Mapping[str, Any]) -> Facts:
+    """What surrounds a run, from its plan."""
+    return Facts(
+        run_id=plan["run_id"], environment=plan["environment"], candidate=plan["candidate"]
+    )
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The stored result of a run.
+
+    Raises:
+        InvalidError: It is missing, truncated, or not what was written.
+    """
+    try:
+        verify(path)
+        result: dict[str, Any] = _read(path / RESULT)
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    return result
+
+
+def seal(path: Path) -> None:
+    """Write the digests of everything that judging and reporting read.
+
+    Raises:
+        StoreError: A file is missing or the disk refused.
+    """
+    names = [RESULT, PLAN, SCENARIO, EVENTS, SERIES, FAULTS, BASELINES]
+    names += sorted(f"{SAMPLES}/{p.name}" for p in (path / SAMPLES).glob("load.*"))
+    try:
+        digests = {name: _digest(path / name) for name in names if (path / name).exists()}
+    except OSError as error:
+        raise StoreError(f"Cannot read back {error.filename}: {error.strerror}.") from error
+    write_durably(path / MANIFEST, _json(digests))
+
+
+def verify(path: Path) -> None:
+    """Compare every sealed file with its digest.
+
+    Raises:
+        InvalidError: The run was never sealed, or a file is not what was written.
+    """
+    try:
+        digests = _read(path / MANIFEST)
+    except (OSError, ValueError) as error:
+        raise damaged(path, error) from error
+    for name, digest in digests.items():
+        target = path / name
+        if not target.is_file() or _digest(target) != digest:
+            raise InvalidError(
+                f"{target} is not what the run wrote; it may be truncated or edited.",
+                "Restore it, or run the scenario again; it is not used as evidence.",
+            )
+
+
+def damaged(path: Path, error: Exception) -> InvalidError:
+    """The error for a run folder that cannot be used as evidence."""
+    return InvalidError(
+        f"The run folder {path} is incomplete or damaged ({type(error).__name__}: {error}).",
+        "Restore it, or run the scenario again; it is not used as evidence.",
+    )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _json(data: Any) -> bytes:
+    return (json.dumps(data, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def _series_out(series: Series) -> dict[str, Any]:
+    points = [[t, v if math.isfinite(v) else repr(v)] for t, v in series.points]
+    return {**asdict(series), "points": points}
+
+
+def _series_in(name: str, raw: Mapping[str, Any]) -> Series:
+    return Series(
+        name=name,
+        points=tuple((t, float(v)) for t, v in raw["points"]),
+        step_s=raw["step_s"],
+        warnings=tuple(raw["warnings"]),
+        problem=raw["problem"],
+        problem_code=raw["problem_code"],
+    )
+
+
+def _baseline_in(raw: Mapping[str, Any]) -> BaselineRun:
+    values = {(objective, phase): value for objective, phase, value in raw["values"]}
+    return BaselineRun(run_id=raw["run_id"], values=values)
