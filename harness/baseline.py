@@ -68,6 +68,7 @@ def judge_baseline(
     if observed is None or not math.isfinite(observed):
         because = f"{condition.subject}.{condition.stat} was not observed during {phase}"
         return unmet(objective, phase, "no_samples", because)
+    known = [v for v in known if math.isfinite(v)]
     if not known:
         because = "no accepted run of this scenario in this environment observed it"
         remedy = "Accept a good run with `harness baseline accept RUN`."
@@ -76,7 +77,10 @@ def judge_baseline(
     limit = middle * (1 + condition.margin)
     positive = observed > 0 and min(known) > 0
     outcome, code, because = Outcome.PASS, "", f"{observed:g} against {middle:g} (median)"
-    if len(known) < MIN_RUNS or not positive:
+    if len(known) >= MIN_RUNS and not positive:
+        outcome, code = Outcome.INCONCLUSIVE, "not_positive"
+        because += "; values of 0 or less cannot be compared by ratio"
+    elif len(known) < MIN_RUNS:
         outcome, code = Outcome.INCONCLUSIVE, "too_few_runs"
         because += f"; {len(known)} accepted runs, {MIN_RUNS} are needed to tell noise from change"
     elif observed > limit:

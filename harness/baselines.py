@@ -39,7 +39,7 @@ def accept(root: Path, result: Mapping[str, Any]) -> Path:
         "environment": result["environment"],
         "candidate": result["candidate"],
         "values": [
-            {"objective": _key(c["objective"]), "phase": c["phase"], "value": c["observed"]}
+            {"objective": key_of(c["objective"]), "phase": c["phase"], "value": c["observed"]}
             for c in result["checks"]
             if c["observed"] is not None
         ],
@@ -70,7 +70,7 @@ def _folder(root: Path, scenario: str, environment_key: str) -> Path:
     return root / scenario / environment_key
 
 
-def _key(objective: str) -> str:
+def key_of(objective: str) -> str:
     """A baseline objective keeps what it compares; any other keeps its own text."""
     try:
         condition = parse(objective)

@@ -24,6 +24,7 @@ KILL_GRACE_S = 0.5
 JOURNAL = "chaos-journal.json"
 LOG = "chaos.log"
 OURS = "harness.faults"
+_EXCEPTION_NAMES = re.compile(r"^(?:[\w.]+(?:Failed|Error): )+")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -50,6 +51,10 @@ class ChaosToolkit:
             self._experiment = _read(root / scenario.experiment)
         else:
             self._experiment = compiled(scenario.name, scenario.faults)
+
+    def document(self) -> dict[str, Any]:
+        """The experiment as Chaos Toolkit will read it."""
+        return self._experiment
 
     def targets(self) -> tuple[str, ...]:
         """Targets that the experiment's own faults name, variables resolved."""
@@ -188,5 +193,5 @@ def _activity(section: str, entry: Mapping[str, Any]) -> Activity:
         section=section,
         name=str(entry["activity"]["name"]),
         status=str(entry.get("status")),
-        error=str(error).strip(),
+        error=_EXCEPTION_NAMES.sub("", str(error).strip()),
     )

@@ -8,7 +8,17 @@ from dataclasses import replace
 
 from harness.baseline import judge_baseline
 from harness.evidence import Evidence
-from harness.judge import Windows, allowed_share, flags, judge_load, judge_threshold, unmet
+from harness.judge import (
+    MIN_CENSUS,
+    SATURATED_LAG_S,
+    Windows,
+    allowed_share,
+    flags,
+    judge_load,
+    judge_threshold,
+    lag_p99_s,
+    unmet,
+)
 from harness.model import (
     AlertExpectation,
     BaselineThreshold,
@@ -25,11 +35,12 @@ from harness.model import (
     Unit,
 )
 from harness.objectives import quantile_of, show
-from harness.recovery import Flagged, Origin, judge_recovery
+from harness.recovery import Flagged, Origin, judge_recovery, silent
 from harness.samples import Kind, latency_s, within
 from harness.statistics import quantile_bounds
 
 DEFAULT_SUSTAINED_S = 5.0
+MIN_WATCHED_S = 1.0
 WELL_PHASES = frozenset((Phase.STEADY, Phase.AFTER))
 
 
@@ -83,10 +94,18 @@ def _safely(
 ) -> tuple[Check, ...]:
     """A judge that raises has judged nothing: inconclusive, never skipped, never a crash."""
     try:
-        return _dispatch(objective, condition, windows, evidence)
+        checks = _dispatch(objective, condition, windows, evidence)
     except Exception as error:  # noqa: BLE001 - whatever a judge raises is the same: no judgement
-        because = f"judging it raised {type(error).__name__}: {error}"
-        return (unmet(objective, "", "check_error", because, "Please report this."),)
+        return (_raised(objective, error),)
+    if not checks:
+        because = "nothing can judge this objective yet"
+        return (unmet(objective, "", "not_judged", because, "Remove it, or give it phases."),)
+    return checks
+
+
+def _raised(objective: Objective, error: Exception) -> Check:
+    because = f"judging it raised {type(error).__name__}: {error}"
+    return unmet(objective, "", "check_error", because, "Please report this.")
 
 
 def _dispatch(
@@ -123,7 +142,14 @@ def _baseline_check(
         for (text, at), value in run.values.items()
         if (text, at) == (observation_key(condition), phase)
     ]
-    return judge_baseline(objective, condition, phase, observed, known)
+    check = judge_baseline(objective, condition, phase, observed, known)
+    if check.outcome is Outcome.FAIL and evidence.samples is not None:
+        late_s = lag_p99_s(within(evidence.samples.records, windows[phase]))
+        if late_s > SATURATED_LAG_S:
+            because = f"{check.because}; but the generator itself was {late_s * 1000:.0f} ms late"
+            inconclusive = Outcome.INCONCLUSIVE
+            return replace(check, outcome=inconclusive, code="load_saturated", because=because)
+    return check
 
 
 def observation_key(condition: BaselineThreshold) -> str:
@@ -140,8 +166,8 @@ def _observe(
     if window is None or records is None or quantile is None:
         return None
     inside = within(records, window)
-    if len(inside) == 0:
-        return None
+    if len(inside) < max(MIN_CENSUS, 1 / (1 - quantile) - 1e-9):
+        return None  # too few for one of them to lie beyond the quantile
     observed, _, _ = quantile_bounds(latency_s(inside), quantile, float(len(inside)))
     return observed if math.isfinite(observed) else None
 
@@ -164,12 +190,16 @@ def _recover(condition: RecoveryLimit, windows: Windows, evidence: Evidence) -> 
     end = max((w.end for w in windows.values()), default=None)
     if origin is None or samples is None or end is None:
         return None
+    injected_at = min(f.called_at or f.intended_at for f in evidence.faults)
+    sustained_s = DEFAULT_SUSTAINED_S if condition.sustained_s is None else condition.sustained_s
+    if end - origin.proven_at < max(sustained_s, MIN_WATCHED_S):
+        return None
     subjects = (condition.subject,) if condition.subject else subjects_with_conditions(evidence)
     flagged = []
     for subject in subjects:
         records = samples.of(subject)
-        if records is None:
-            continue
+        if records is None or silent(records, injected_at, end):
+            return None
         for wanted in steady_conditions(evidence, subject):
             violates = flags(wanted, records)
             allowed = allowed_share(wanted)
@@ -178,14 +208,13 @@ def _recover(condition: RecoveryLimit, windows: Windows, evidence: Evidence) -> 
             flagged.append(Flagged(records=records, violates=violates, allowed=allowed))
     if not flagged:
         return None
-    sustained_s = condition.sustained_s
     return judge_recovery(
         condition.subject or "all",
         flagged,
-        injected_at=min(f.called_at or f.intended_at for f in evidence.faults),
+        injected_at=injected_at,
         origin=origin,
         observed_until=end,
-        sustained_s=DEFAULT_SUSTAINED_S if sustained_s is None else sustained_s,
+        sustained_s=sustained_s,
     )
 
 
@@ -202,9 +231,11 @@ def _origin(condition: RecoveryLimit, faults: Sequence[FaultRecord]) -> Origin |
     known = [(called, proven) for called, proven in pairs if called and proven]
     if len(known) < len(faults):
         return None
-    # Several faults: trouble begins with the first injection and may end with the last heal.
-    called_at, proven_at = min(known) if kind is RecoveryFrom.INJECTION else max(known)
-    return Origin(kind=kind, called_at=called_at, proven_at=proven_at)
+    # Several faults: trouble begins with the first injection and may end with the last heal,
+    # and neither the calls nor the proofs need to come in the same order.
+    edge = min if kind is RecoveryFrom.INJECTION else max
+    calls, proofs = zip(*known, strict=True)
+    return Origin(kind=kind, called_at=edge(calls), proven_at=edge(proofs))
 
 
 def _recovery_check(
@@ -212,8 +243,10 @@ def _recovery_check(
 ) -> Check:
     found = _recover(condition, windows, evidence)
     if found is None:
-        because = "no proven fault and heal to count from, or nothing recorded to judge by"
-        return unmet(objective, "", "recovery_not_measured", because)
+        because = (
+            "no proven fault and heal to count from, or too little recorded after them to judge by"
+        )
+        return unmet(objective, "", "recovery_not_measured", because, "Lengthen recovery.")
     limit_s = condition.limit_s
     outcome, code, because, remedy = _recovery_words(found, limit_s)
     return Check(
@@ -258,8 +291,10 @@ def _alert_check(objective: Objective, condition: AlertExpectation, evidence: Ev
     series = evidence.alerts.get(condition.alert)
     if series is None or series.problem:
         why = "it was not looked for" if series is None else series.problem
-        code = "no_data" if series is None else series.problem_code
+        code = "no_data" if series is None else series.problem_code or "no_data"
         return unmet(objective, "", code, f"alert {condition.alert}: {why}")
+    if not series.points:
+        return unmet(objective, "", "no_data", f"alert {condition.alert}: nobody looked for it")
     firing = [t for t, value in series.points if value == 1]
     proven = [f.proven_at for f in evidence.faults if f.proven_at is not None]
     if condition.within_s is None:
@@ -272,6 +307,10 @@ def _alert_check(objective: Objective, condition: AlertExpectation, evidence: Ev
         because = "it fired already before the fault"
         return unmet(objective, "", "alert_fired_before", because, "Let it resolve first.")
     if not firing:
+        watched_s = series.points[-1][0] + series.step_s - onset
+        if watched_s < condition.within_s:
+            because = f"it had not fired {watched_s:.0f} s after the fault, when watching ended"
+            return unmet(objective, "", "not_watched_long_enough", because, "Lengthen the phases.")
         return _alert(objective, Outcome.FAIL, "never fired", None, condition.within_s)
     seconds = min(firing) - onset
     outcome = Outcome.PASS if seconds <= condition.within_s else Outcome.FAIL
@@ -319,7 +358,11 @@ def _bystanders(evidence: Evidence, windows: Windows) -> Iterable[Check]:
             )
             yield unmet(objective, "", "no_objective", because, "Add one, or list it.")
         for condition in conditions:
-            for phase in (Phase.FAULT, Phase.RECOVERY):
+            after = [Phase.AFTER] if Phase.AFTER in windows else []
+            for phase in (Phase.FAULT, Phase.RECOVERY, *after):
                 spared = replace(condition, phases=(phase,))
                 objective = Objective(text=f"only_affects: {show(spared)}", condition=spared)
-                yield judge_load(objective, spared, phase, windows.get(phase), samples)
+                try:
+                    yield judge_load(objective, spared, phase, windows.get(phase), samples)
+                except Exception as error:  # noqa: BLE001 - as in _safely
+                    yield _raised(objective, error)

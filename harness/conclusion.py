@@ -11,7 +11,7 @@ from harness.chart import timeline
 from harness.checks import all_checks, recoveries
 from harness.evidence import Evidence
 from harness.result import Facts, document
-from harness.timeline import phases
+from harness.timeline import first, phases
 from harness.verdict import judge_run
 
 
@@ -28,8 +28,11 @@ def conclude(evidence: Evidence, facts: Facts) -> Conclusion:
     windows = phases(evidence.events, evidence.faults, evidence.scenario.phases)
     checks = all_checks(evidence, windows)
     verdict = judge_run(evidence, checks, windows)
+    up = first(evidence.events, "stack_up")
+    versions = {} if up is None else up.data["versions"]
     compared = replace(
         facts,
+        candidate={**facts.candidate, "stack": versions},
         compared_with=tuple(run.run_id for run in evidence.baselines),
         differences=differences(checks, evidence.baselines),
     )

@@ -58,7 +58,7 @@ class Histogram:
         """Count latencies given in seconds."""
         finite = latencies_s[np.isfinite(latencies_s)]
         infinite = int(np.isposinf(latencies_s).sum())
-        us = np.rint(finite * 1e6)
+        us = np.rint(np.clip(finite, -1, 2e-6 * HIGHEST_US) * 1e6)  # no overflow on the way
         inside = us[(us >= LOWEST_US) & (us <= HIGHEST_US)].astype(np.int64)
         return cls(
             counts=np.bincount(bucket_of(inside), minlength=BUCKETS).astype(np.int64),
@@ -109,14 +109,16 @@ def from_sparse(
     """Read :meth:`Histogram.sparse` back.
 
     Raises:
-        ValueError: A bucket that does not exist, or a negative count.
+        ValueError: A bucket that does not exist or comes twice, or a negative count.
     """
     dense = np.zeros(BUCKETS, np.int64)
     place = np.array(buckets, np.int64)
     if len(place) != len(counts) or ((place < 0) | (place >= BUCKETS)).any():
         raise ValueError("the histogram names buckets that do not exist")
+    if len(np.unique(place)) != len(place):
+        raise ValueError("the histogram names a bucket twice")
     dense[place] = counts
-    if min([below, above, invalid, *counts], default=0) < 0:
+    if min(below, above, invalid, *counts) < 0:
         raise ValueError("the histogram holds a negative count")
     return Histogram(dense, below, above, invalid)
 

@@ -29,6 +29,7 @@ from harness.samples import (
     LoadSamples,
     Records,
     RequestOutcome,
+    impossible,
     is_bad,
     latency_s,
     outcome_counts,
@@ -40,6 +41,7 @@ from harness.statistics import Share, census, quantile_bounds, requests_needed, 
 from harness.units import show_duration
 
 SATURATED_LAG_S = 0.050
+MIN_CENSUS = 10  #: fewer requests than these are an anecdote: enough to fail, never to pass
 
 Windows = Mapping[Phase, Window]
 Flags = NDArray[np.bool_]
@@ -67,7 +69,8 @@ def flags(condition: Threshold, records: Records) -> Flags:
     if quantile_of(condition.stat) is not None:
         latency = latency_s(records)
         limit = condition.limit.value
-        return latency > limit if condition.op is Op.LE else latency >= limit
+        # Negated, so that a latency that is no number counts as slow.
+        return ~(latency <= limit) if condition.op is Op.LE else ~(latency < limit)
     if condition.stat == "availability":
         return ~is_bad(records)
     if condition.stat == "degraded":
@@ -79,7 +82,7 @@ def flags(condition: Threshold, records: Records) -> Flags:
 def allowed_share(condition: Threshold) -> float:
     """How large the flagged share may be."""
     quantile = quantile_of(condition.stat)
-    return condition.limit.value if quantile is None else 1 - quantile
+    return condition.limit.value if quantile is None else round(1 - quantile, 12)
 
 
 def judge_load(
@@ -126,19 +129,25 @@ def _latency(
 ) -> Check:
     quantile = quantile_of(condition.stat)
     assert quantile is not None
+    if condition.op not in (Op.LT, Op.LE):
+        because = f"a latency can only be kept < or <= a limit, not {condition.op}"
+        return unmet(objective, phase, "not_judged", because, "Turn the objective around.")
+    mad = int(impossible(records).sum())
+    if mad:
+        because = f"{mad:,} of {len(records):,} requests have times that cannot be"
+        return unmet(objective, phase, "impossible_times", because, "Look at load.log.")
     latencies = latency_s(records)
     observed, low, high = quantile_bounds(latencies, quantile, max(share.effective, 1.0))
     if phase is not Phase.STEADY:
         low = high = observed
-    allowed = math.floor((1 - quantile) * share.total + 1e-9)
+    allowed = math.floor(allowed_share(condition) * share.total + 1e-9)
     limit = show_duration(condition.limit.value)
     counted = f"{share.flagged:,} of {share.total:,} requests took {limit} or more; {allowed:,} may"
-    outcome, code, remedy = _decide_share(share, 1 - quantile, Op.LE, phase)
-    lag = scheduler_lag_s(records)
-    lag_p99_s = float(np.quantile(lag, 0.99)) if len(lag) else 0.0
-    if outcome is Outcome.FAIL and lag_p99_s > SATURATED_LAG_S:
+    outcome, code, remedy = _decide_share(share, allowed_share(condition), Op.LE, phase)
+    late_s = lag_p99_s(records)
+    if outcome is Outcome.FAIL and late_s > SATURATED_LAG_S:
         outcome, code = Outcome.INCONCLUSIVE, "load_saturated"
-        counted += f"; but the generator itself was {lag_p99_s * 1000:.0f} ms late (p99)"
+        counted += f"; but the generator itself was {late_s * 1000:.0f} ms late (p99)"
         remedy = "Lower the arrival rate, or give the generator more CPU."
     return Check(
         objective=objective.text,
@@ -155,6 +164,12 @@ def _latency(
         code=code,
         remedy=remedy,
     )
+
+
+def lag_p99_s(records: Records) -> float:
+    """How late the generator itself was, at the 99th percentile; 0 when it sent nothing."""
+    lag = scheduler_lag_s(records)
+    return float(np.quantile(lag, 0.99)) if len(lag) else 0.0
 
 
 _WORDS = {"errors": "failed", "degraded": "got a fallback answer", "availability": "were answered"}
@@ -191,6 +206,9 @@ def _goodput(
     good = int((records["outcome"] == RequestOutcome.GOOD).sum())
     rate = good / window.length_s
     holds = condition.op.holds(rate, condition.limit.value)
+    if holds and len(records) < MIN_CENSUS:
+        because = f"{len(records)} requests are too few to pass on"
+        return unmet(objective, phase, "insufficient_samples", because, "Lengthen the phase.")
     return Check(
         objective=objective.text,
         phase=phase,
@@ -203,6 +221,7 @@ def _goodput(
         unit=Unit.PER_SECOND,
         samples=len(records),
         gate=objective.gate,
+        code="" if holds else "limit_violated",
     )
 
 
@@ -213,9 +232,15 @@ def _decide_share(share: Share, limit: float, op: Op, phase: Phase) -> tuple[Out
     # The unfavourable bound decides a pass, the favourable one a fail.
     growing = op in (Op.LT, Op.LE)
     worst_case, best_case = (share.high, share.low) if growing else (share.low, share.high)
-    if op.holds(worst_case, limit):
+    passes, fails = op.holds(worst_case, limit), not op.holds(best_case, limit)
+    if op is Op.EQ:
+        passes = share.low == share.high == limit
+        fails = not share.low <= limit <= share.high
+    if passes:
+        if share.total < MIN_CENSUS:
+            return Outcome.INCONCLUSIVE, "insufficient_samples", "Lengthen the phase."
         return Outcome.PASS, "", ""
-    if not op.holds(best_case, limit):
+    if fails:
         return Outcome.FAIL, "limit_violated", ""
     return Outcome.INCONCLUSIVE, "straddles_limit", _more(share, limit)
 
@@ -272,13 +297,19 @@ def judge_series(
         return unmet(objective, phase, "phase_not_reached", f"the run never reached {phase}")
     if series is None or series.problem:
         why = "was never queried" if series is None else series.problem
-        code = "no_data" if series is None else series.problem_code
+        code = "no_data" if series is None else series.problem_code or "no_data"
         return unmet(objective, phase, code, f"{condition.subject}: {why}", "Check the query.")
     values = [v for t, v in series.points if window.holds(t)]
     finite = [v for v in values if math.isfinite(v)]
     expected = max(1, int(window.length_s / series.step_s))
-    if len(finite) < min(expected, max(1, math.ceil(MIN_COVERAGE * expected))):
-        code = "nan" if len(values) > len(finite) else "gap"
+    holds_each = [condition.op.holds(v, condition.limit.value) for v in finite]
+    # One counter-example refutes, whatever is missing beside it.
+    refuted = not condition.stat and not all(holds_each)
+    if not refuted and any(math.isinf(v) for v in values):
+        because = f"{condition.subject} was infinite, which is no measurement"
+        return unmet(objective, phase, "nan", because, "Check the query.")
+    if not refuted and len(finite) < min(expected, max(1, math.ceil(MIN_COVERAGE * expected))):
+        code = "nan" if len(values) > len(finite) else "gap" if series.points else "no_data"
         because = (
             f"{condition.subject} has {len(finite)} usable of {expected} expected samples"
             f" ({len(values) - len(finite)} are not numbers)"
@@ -290,9 +321,7 @@ def judge_series(
         # Every sample must hold, so the one furthest on the wrong side speaks for all.
         upper = condition.op in (Op.LT, Op.LE)
         observed = max(finite) if upper else min(finite)
-    holds = condition.op.holds(observed, condition.limit.value)
-    if condition.op is Op.EQ and not condition.stat:
-        holds = all(v == condition.limit.value for v in finite)
+    holds = condition.op.holds(observed, condition.limit.value) if condition.stat else not refuted
     what = f"the {condition.stat} of" if condition.stat else "the worst of"
     return Check(
         objective=objective.text,

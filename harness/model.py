@@ -313,8 +313,10 @@ class FaultRecord:
 
     @property
     def restored(self) -> bool:
-        """Whether its heal is proven, or it never got as far as an injection call."""
-        return self.heal_proven_at is not None
+        """Whether its heal is proven, and no sign of the fault is younger than that proof."""
+        signs = (self.called_at, self.injected_at, self.proven_at, self.last_seen_at)
+        healed = self.heal_proven_at
+        return healed is not None and all(at is None or at <= healed for at in signs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,8 +365,9 @@ class Check:
 class Recovery:
     """Time to recover of one subject as an interval [low_s, high_s].
 
-    ``state`` is ``recovered``, ``not_degraded``, ``not_recovered`` (then ``low_s`` is how
-    long it was watched and ``high_s`` is None) or ``relapsed``.
+    ``state`` is ``recovered``, ``not_degraded``, ``mitigated`` (well again before the event
+    that is counted from), ``not_recovered`` (then ``low_s`` is how long it was watched and
+    ``high_s`` is None) or ``relapsed``.
     """
 
     subject: str

@@ -46,9 +46,12 @@ class ObjectiveError(ValueError):
 
 
 def quantile_of(stat: str) -> float | None:
-    """0.99 for ``p99``, 0.999 for ``p999``; None when the stat is not a quantile."""
+    """0.99 for ``p99``, 0.999 for ``p999``; None when the stat is not a quantile.
+
+    ``p100`` is none: it reads like the maximum and must not become the 10th percentile.
+    """
     match = QUANTILE.fullmatch(stat)
-    if match is None:
+    if match is None or (match[2] and not match[2].strip("0")):
         return None
     quantile = float(f"0.{match[1].zfill(2)}{match[2]}")
     return quantile if quantile > 0 else None

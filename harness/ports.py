@@ -143,6 +143,10 @@ class Metrics(Protocol):
         """Whether it answers."""
         ...
 
+    def scraping(self) -> bool:
+        """Whether it has scraped every target at least once."""
+        ...
+
     def problem_with(self, name: str, query: str) -> str | None:
         """Why a query cannot be asked (it does not parse), or None."""
         ...

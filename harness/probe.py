@@ -59,12 +59,16 @@ class Effect:
 
 
 def request(address: str, path: str, timeout_s: float) -> Probe:
-    """GET ``path`` from ``host:port`` on a new connection, the whole exchange within the limit."""
+    """GET ``path`` from ``host:port`` on a new connection, each wait within the limit.
+
+    The server is not asked to close: a proxy that swallows the answer would still pass the
+    closing on, and silence would look like a broken connection.
+    """
     host, _, port = address.rpartition(":")
     started = time.monotonic()
     connection = http.client.HTTPConnection(host, int(port), timeout=timeout_s)
     try:
-        connection.request("GET", path, headers={"Connection": "close"})
+        connection.request("GET", path)
         answer = connection.getresponse()
         answer.read()
         return Probe(elapsed_s=time.monotonic() - started, status=answer.status)

@@ -61,6 +61,14 @@ class Prometheus:
             return False
         return answer.ok
 
+    def scraping(self) -> bool:
+        """Whether every active target was scraped well at least once."""
+        try:
+            targets = self._get("/api/v1/targets?state=active")["activeTargets"]
+        except requests.RequestException:
+            return False
+        return bool(targets) and all(t["health"] == "up" for t in targets)
+
     def problem_with(self, name: str, query: str) -> str | None:
         """Why the server cannot read this query, or None.
 

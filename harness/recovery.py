@@ -95,11 +95,10 @@ def judge_recovery(
 
     if not bad.any():
         return recovery("not_degraded", None, None)
-    ends = _ends_of_trouble(bad, injected_at, observed_until, sustained_s)
-    if not ends:
+    end = _end_of_trouble(conditions, bad, injected_at, observed_until, origin, sustained_s)
+    if end is None:
         return recovery("not_recovered", max(0.0, observed_until - origin.proven_at), None)
-    second = ends[0]
-    last_bad, first_good = _edges(conditions, injected_at + second, injected_at + second + 1)
+    second, last_bad, first_good = end
     low = max(0.0, last_bad - origin.proven_at)
     high = max(low, first_good - origin.called_at, 0.0)
     relapsed = bool(bad[second + 1 :].any())
@@ -108,22 +107,38 @@ def judge_recovery(
     return recovery("relapsed" if relapsed else "recovered", low, high, first_good)
 
 
-def _ends_of_trouble(
-    bad: NDArray[np.bool_], start: float, observed_until: float, sustained_s: float
-) -> list[int]:
-    """Bad seconds that are followed by at least ``sustained_s`` of good ones."""
+def _end_of_trouble(
+    conditions: Sequence[Flagged],
+    bad: NDArray[np.bool_],
+    start: float,
+    observed_until: float,
+    origin: Origin,
+    sustained_s: float,
+) -> tuple[int, float, float] | None:
+    """The first bad second after which all was well for ``sustained_s``, and its edges.
+
+    A lull while the fault is still held is no recovery from the heal: only what is well
+    after the event that is counted from counts.
+    """
     places = np.flatnonzero(bad).tolist()
     following = [*places[1:], None]
-    ends = []
     for place, upcoming in zip(places, following, strict=True):
+        if upcoming == place + 1:
+            continue
+        edges = _edges(conditions, start + place, start + place + 1)
+        if edges is None:
+            continue
         well_until = observed_until if upcoming is None else start + upcoming
-        if well_until - (start + place + 1) >= sustained_s:
-            ends.append(place)
-    return ends
+        if well_until - max(edges[1], origin.called_at) >= sustained_s:
+            return (place, *edges)
+    return None
 
 
-def _edges(conditions: Sequence[Flagged], start: float, end: float) -> tuple[float, float]:
-    """Last violating request of the last bad second, and the first one after it that is fine."""
+def _edges(conditions: Sequence[Flagged], start: float, end: float) -> tuple[float, float] | None:
+    """Last violating request of the last bad second, and the first one after it that is fine.
+
+    None when nothing fine came after it: silence is not recovery.
+    """
     last_bad, fine = start, []
     for condition in conditions:
         at = condition.records["intended"]
@@ -133,6 +148,20 @@ def _edges(conditions: Sequence[Flagged], start: float, end: float) -> tuple[flo
     for condition in conditions:
         at = condition.records["intended"]
         after = at[~condition.violates & (at > last_bad)]
-        if len(after):
-            fine.append(float(after.min()))
-    return last_bad, max(fine, default=end)
+        if len(after) == 0:
+            return None
+        fine.append(float(after.min()))
+    return last_bad, max(fine)
+
+
+def silent(records: Records, start: float, end: float) -> bool:
+    """Whether nothing was recorded for so long that nobody can tell how the subject was.
+
+    Five seconds, or ten times what its requests are apart, whichever is longer.
+    """
+    at = np.sort(records["intended"][records["intended"] < end])
+    if len(at) == 0 or end <= start:
+        return True
+    apart_s = float(end - at[0]) / len(at)
+    watched = np.concatenate(([start], at[at >= start], [end]))
+    return float(np.diff(watched).max()) > max(BIN_S, 10 * apart_s)

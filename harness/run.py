@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from harness import evidence as kinds
 from harness.checks import recoveries, steady_checks
 from harness.descriptor import StackDescriptor
-from harness.errors import HarnessError, InvalidError, StoreError
+from harness.errors import DirtyError, HarnessError, InvalidError, StoreError
 from harness.evidence import BaselineRun, Evidence
 from harness.live import figures, tripped
 from harness.model import (
@@ -30,6 +31,7 @@ TICK_S = 0.25
 METRICS_EVERY_S = 1.0
 METRICS_PATIENCE_S = 5.0
 SETTLE_S = 1.0  # one scrape and one flush, so that what is judged has arrived
+SCRAPE_PATIENCE_S = 20.0
 CHAOS_PATIENCE_S = 600.0
 
 
@@ -78,6 +80,7 @@ class _Run:
 
     def go(self) -> Evidence:
         """The lifecycle; see :func:`run`."""
+        refused: InvalidError | None = None
         with ExitStack() as cleanup:
             try:
                 stack = self._set_up(cleanup)
@@ -88,12 +91,16 @@ class _Run:
                 self._after()
             except Stopped:
                 pass
-            except InvalidError:
-                raise
-            except HarnessError as error:
-                self._event(kinds.ERROR, message=str(error))
+            except InvalidError as error:
+                refused = error
+            except Exception as error:  # noqa: BLE001 - whatever broke, the verdict is ERROR
+                self._event(kinds.ERROR, message=_words(error), trace=traceback.format_exc())
             finally:
                 self._wind_up()
+        if refused is not None and self.restoration.clean:
+            raise refused
+        if refused is not None:
+            raise DirtyError(f"{refused} And a fault is left: {'; '.join(self._left())}.")
         return self._evidence()
 
     # -- 2 and 3
@@ -125,6 +132,11 @@ class _Run:
         if self.lab.metrics is None:
             return
         self.lab.metrics.attach(stack.prometheus)
+        give_up_at = self.lab.clock.now() + SCRAPE_PATIENCE_S
+        while not self.lab.metrics.scraping():
+            if self.lab.clock.now() > give_up_at or self.lab.stop.asked_by():
+                break  # what is missing shows in steady, before anything is injected
+            self.lab.clock.wait(TICK_S)
         problems = [
             f"{sli.name}: {problem}"
             for sli in self.lab.scenario.slis.values()
@@ -141,6 +153,7 @@ class _Run:
     def _load_and_warm_up(self, stack: StackDescriptor) -> None:
         plan = self.lab.scenario.phases
         self._enter(Phase.WARMUP, plan.warmup_s)
+        self._guard()
         self.load_started = True
         zero = self.lab.load.start(stack.base_url)
         self._event(LOAD_STARTED, zero=zero)
@@ -284,7 +297,7 @@ class _Run:
             try:
                 step()
             except Exception as error:  # noqa: BLE001 - see above; it is on record as an error
-                self._event(kinds.ERROR, message=f"{type(error).__name__}: {error}")
+                self._event(kinds.ERROR, message=_words(error), trace=traceback.format_exc())
 
     def _heal(self) -> None:
         if self.prepared:
@@ -306,8 +319,10 @@ class _Run:
         if self.prepared:
             self._heal()
             self.lab.faults.dismiss()
-        left = [*self.restoration.left, *self.restoration.unreadable]
-        self._event(kinds.RESTORED, clean=self.restoration.clean, left=left)
+        self._event(kinds.RESTORED, clean=self.restoration.clean, left=self._left())
+
+    def _left(self) -> list[str]:
+        return [*self.restoration.left, *self.restoration.unreadable]
 
     def _fetch(self, end: float) -> None:
         if self.lab.metrics is None:
@@ -355,3 +370,8 @@ class _Run:
             activities=self.lab.chaos.activities(),
             baselines=self.baselines,
         )
+
+
+def _words(error: Exception) -> str:
+    """Errors raised on purpose speak for themselves; the others need their type."""
+    return str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"

@@ -129,6 +129,16 @@ def is_bad(records: Records) -> NDArray[np.bool_]:
     return bad
 
 
+def impossible(records: Records) -> NDArray[np.bool_]:
+    """Records that no clock can have produced: a time that is no number, an end before the send."""
+    times = np.stack([records["intended"], records["sent"], records["completed"]])
+    mad: NDArray[np.bool_] = ~np.isfinite(times).all(axis=0)
+    # A timer may wake a hair early, so an answer may just precede the intended start.
+    earliest = np.maximum(records["sent"], records["intended"] - 0.001)
+    before: NDArray[np.bool_] = records["completed"] < earliest
+    return mad | before
+
+
 def scheduler_lag_s(records: Records) -> NDArray[np.float64]:
     """How late the generator itself was with each send."""
     lag: NDArray[np.float64] = records["sent"] - records["intended"] - records["pool_wait"]

@@ -45,14 +45,13 @@ def environment(driver: str, plan: Mapping[str, Any]) -> dict[str, Any]:
     return {"key": key, **must_match, "noted": noted}
 
 
-def candidate(root: Path, stack_versions: Mapping[str, str]) -> dict[str, Any]:
-    """What is being compared: the commit, the packages, the versions of the stack's parts."""
+def candidate(root: Path) -> dict[str, Any]:
+    """What is being compared: the commit and the packages; the stack adds its own versions."""
     return {
         "commit": _git(root, "rev-parse", "HEAD"),
         "dirty": bool(_git(root, "status", "--porcelain")),
         "harness": __version__,
         "packages": {name: _version(name) for name in PACKAGES},
-        "stack": dict(stack_versions),
     }
 
 

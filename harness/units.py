@@ -19,6 +19,13 @@ _DURATION = re.compile(rf"({_NUMBER})\s*(us|ms|s|m|h|d)")
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(s|m|h)")
 
 
+def _float(number: Fraction, text: str) -> float:
+    try:
+        return float(number)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is too large a number") from error
+
+
 def parse_duration_s(text: str) -> float:
     """Seconds in ``1500ms``, ``2s``, ``5m``, ``1.5h``.
 
@@ -30,7 +37,7 @@ def parse_duration_s(text: str) -> float:
         raise ValueError(
             f"{text!r} is not a duration; write a number and a unit, such as 250ms, 15s or 2m"
         )
-    seconds = float(Fraction(match[1]) * Fraction(DURATION_UNITS[match[2]]))
+    seconds = _float(Fraction(match[1]) * Fraction(DURATION_UNITS[match[2]]), text)
     if seconds < 0:
         raise ValueError(f"{text!r} is negative; a duration is 0 or more")
     return seconds
@@ -45,7 +52,7 @@ def parse_rate_per_s(text: str) -> float:
     match = _RATE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a rate; write a positive number per time, such as 200/s")
-    rate = float(Fraction(match[1]) / Fraction(DURATION_UNITS[match[2]]))
+    rate = _float(Fraction(match[1]) / Fraction(DURATION_UNITS[match[2]]), text)
     if rate <= 0:
         raise ValueError(f"{text!r} is not above 0; write a positive rate, such as 200/s")
     return rate
@@ -64,13 +71,14 @@ def parse_quantity(text: str) -> Quantity:
         )
     number, unit = Fraction(match[1]), match[2]
     if unit is None:
-        return Quantity(value=float(number), unit=Unit.NUMBER)
+        return Quantity(value=_float(number, text), unit=Unit.NUMBER)
     if unit == "%":
-        return Quantity(value=float(number / 100), unit=Unit.RATIO)
+        return Quantity(value=_float(number / 100, text), unit=Unit.RATIO)
     if unit.startswith("/"):
         per = Fraction(DURATION_UNITS[unit[1:]])
-        return Quantity(value=float(number / per), unit=Unit.PER_SECOND)
-    return Quantity(value=float(number * Fraction(DURATION_UNITS[unit])), unit=Unit.SECONDS)
+        return Quantity(value=_float(number / per, text), unit=Unit.PER_SECOND)
+    seconds = _float(number * Fraction(DURATION_UNITS[unit]), text)
+    return Quantity(value=seconds, unit=Unit.SECONDS)
 
 
 def _decimal(number: Decimal) -> str:

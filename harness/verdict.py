@@ -8,25 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from harness import evidence as kinds
 from harness.errors import ExitCode
 from harness.evidence import Evidence
-from harness.judge import SATURATED_LAG_S, Windows
+from harness.judge import SATURATED_LAG_S, Windows, lag_p99_s
 from harness.model import (
     Check,
+    Condition,
     FaultRecord,
     Gate,
     Outcome,
     Phase,
     Reason,
+    RecoveryLimit,
     Restoration,
     Termination,
+    Threshold,
     Verdict,
+    Window,
     worst,
 )
-from harness.samples import Kind, RequestOutcome, scheduler_lag_s
+from harness.samples import Kind, LoadSamples, Records, RequestOutcome, impossible, within
 from harness.timeline import first
 
 MIN_OFFERED = 0.95
@@ -38,10 +40,10 @@ def judge_run(evidence: Evidence, checks: Sequence[Check], windows: Windows) -> 
     termination = _termination(evidence)
     restoration = _restoration(evidence)
     failures = _failures(evidence, checks)
-    gaps = _gaps(evidence, checks, windows, termination)
+    gaps = _gaps(evidence, checks, windows, termination, restoration)
     if failures:
         outcome = Outcome.FAIL
-    elif gaps or restoration is Restoration.DIRTY:
+    elif gaps:
         outcome = Outcome.INCONCLUSIVE
     else:
         gated = tuple(c.outcome for c in checks if c.gate is Gate.FAIL)
@@ -106,10 +108,16 @@ def _sentence(check: Check) -> str:
 
 
 def _gaps(
-    evidence: Evidence, checks: Sequence[Check], windows: Windows, termination: Termination
+    evidence: Evidence,
+    checks: Sequence[Check],
+    windows: Windows,
+    termination: Termination,
+    restoration: Restoration,
 ) -> tuple[Reason, ...]:
     """Everything that a pass would need and that is not there."""
     reasons = [*_interruptions(evidence)]
+    if restoration is Restoration.DIRTY:
+        reasons.append(_not_restored(evidence))
     if Phase.STEADY not in windows:
         reasons.append(Reason("nothing_ran", "the run never reached its steady phase"))
     if not any(c.gate is Gate.FAIL for c in checks):
@@ -117,6 +125,7 @@ def _gaps(
         reasons.append(Reason("no_objectives", message, "Add objectives to the scenario."))
     if evidence.scenario.injects and termination is Termination.COMPLETED:
         reasons += _fault_gaps(evidence)
+        reasons += _unjudged(evidence, checks)
     reasons += _load_gaps(evidence, windows)
     for check in checks:
         if check.outcome is Outcome.INCONCLUSIVE and check.gate is Gate.FAIL:
@@ -141,6 +150,9 @@ def _interruptions(evidence: Evidence) -> list[Reason]:
     if stopped is not None and stopped.data["outcome"] == Outcome.INCONCLUSIVE:
         message = "steady state could not be decided, so nothing was injected"
         reasons.append(Reason("steady_state_not_decided", message))
+    elif stopped is not None:
+        message = "steady state did not hold, so nothing was injected"
+        reasons.append(Reason("nothing_injected", message))
     aborted = first(evidence.events, kinds.ABORTED)
     if aborted is not None:
         reasons.append(Reason("aborted", f"stopped by {aborted.data['by']}"))
@@ -148,6 +160,36 @@ def _interruptions(evidence: Evidence) -> list[Reason]:
     if error is not None:
         reasons.append(Reason("error", str(error.data["message"])))
     return reasons
+
+
+def _not_restored(evidence: Evidence) -> Reason:
+    """Why the target does not count as whole again."""
+    left = [f"{f.kind} on {f.target}" for f in evidence.faults if not f.restored]
+    message = f"not proven healed: {', '.join((*left, *evidence.unreadable))}"
+    if not left and not evidence.unreadable:
+        message = "the last look did not find the target clean, or there was none"
+    return Reason("not_restored", message, "Run `harness recover`.")
+
+
+def _unjudged(evidence: Evidence, checks: Sequence[Check]) -> list[Reason]:
+    """Well before and well again after: a pass needs something that could have said no."""
+    reasons = []
+    if not any(c.phase == Phase.STEADY and c.gate is Gate.FAIL for c in checks):
+        message = "no objective says what steady state is"
+        remedy = "Add an objective `during steady`."
+        reasons.append(Reason("steady_state_not_judged", message, remedy))
+    conditions = [o.condition for o in evidence.scenario.objectives if o.gate is Gate.FAIL]
+    if not any(_looks_after(c) for c in conditions):
+        message = "no objective looks at the time after the fault"
+        remedy = "Add `recovery < 30s`, or an objective `during after`."
+        reasons.append(Reason("recovery_not_judged", message, remedy))
+    return reasons
+
+
+def _looks_after(condition: Condition) -> bool:
+    if isinstance(condition, Threshold):
+        return condition.at_end or Phase.AFTER in condition.phases
+    return isinstance(condition, RecoveryLimit)
 
 
 def _fault_gaps(evidence: Evidence) -> list[Reason]:
@@ -160,6 +202,12 @@ def _fault_gaps(evidence: Evidence) -> list[Reason]:
         if failed:
             message += f": {failed[0].name}: {failed[0].error or failed[0].status}"
         reasons.append(Reason("fault_not_applied", message, "Look at chaos.log."))
+    elif len(evidence.faults) < len(evidence.scenario.faults):
+        message = f"{len(evidence.faults)} of {len(evidence.scenario.faults)} faults were injected"
+        reasons.append(Reason("fault_not_applied", message, "Look at chaos.log."))
+    if not evidence.activities:
+        message = "the experiment left no journal, so nobody knows whether it ran to its end"
+        reasons.append(Reason("experiment_not_recorded", message, "Look at chaos.log."))
     for fault in evidence.faults:
         reasons += _one_fault(fault, failed[0].error if failed else "")
     if failed and evidence.faults and not reasons:
@@ -175,10 +223,12 @@ def _one_fault(fault: FaultRecord, error: str) -> list[Reason]:
         return [Reason("fault_not_applied", message, "Look at chaos.log.")]
     if not fault.held:
         return []
-    if fault.hold_s is None:
+    if not fault.hold_s:
         return [Reason("fault_not_held", f"{name} was never held")]
     until = fault.last_seen_at or fault.proven_at
     held_s = until - fault.proven_at
+    if fault.heal_called_at is not None:
+        held_s = min(held_s, fault.heal_called_at - fault.proven_at)
     if held_s < MIN_HELD * fault.hold_s:
         message = f"{name} was seen to bite for {held_s:.1f} s of {fault.hold_s:.1f} s planned"
         return [Reason("fault_not_held", message, "Look at chaos.log.")]
@@ -192,20 +242,42 @@ def _load_gaps(evidence: Evidence, windows: Windows) -> list[Reason]:
         return [Reason("no_load", "the load generator recorded nothing", "Look at load.log.")]
     if not samples.intact:
         return [Reason("load_lost", "the load generator died on the way", "Look at load.log.")]
-    reasons = []
     journeys = samples.of_kind(Kind.JOURNEY)
+    reasons = _missing(evidence, samples, journeys, windows)
     sent_at = journeys["sent"][journeys["outcome"] != RequestOutcome.UNSENT]
     for phase in (Phase.STEADY, Phase.AFTER):
         window = windows.get(phase)
-        planned = 0 if window is None else samples.planned(window)
-        if window is None or planned == 0:
+        if window is None:
             continue
+        planned = _planned(evidence, samples, window)
         sent = int(((sent_at >= window.start) & (sent_at < window.end)).sum())
         if sent < MIN_OFFERED * planned:
-            lag = scheduler_lag_s(journeys)
-            late = bool(len(lag)) and float(np.quantile(lag, 0.99)) > SATURATED_LAG_S
+            late = lag_p99_s(journeys) > SATURATED_LAG_S
             message = f"{sent:,} of {planned:,} planned arrivals were sent during {phase}"
             held = f"This machine held about {sent / window.length_s:.0f}/s."
             code = "load_saturated" if late else "offered_load_low"
             reasons.append(Reason(code, message, f"Lower the arrival rate. {held}"))
+    return reasons
+
+
+def _planned(evidence: Evidence, samples: LoadSamples, window: Window) -> int:
+    """Arrivals due by the scenario, whatever schedule the generator believes it was given."""
+    by_scenario = int(evidence.scenario.load.arrivals_per_s * window.length_s)
+    return max(samples.planned(window), by_scenario)
+
+
+def _missing(
+    evidence: Evidence, samples: LoadSamples, journeys: Records, windows: Windows
+) -> list[Reason]:
+    """A census needs everybody: each arrival leaves a record, even one that was never sent."""
+    reasons = []
+    mad = int(impossible(samples.records).sum())
+    if mad:
+        message = f"{mad:,} of {len(samples.records):,} records have times that cannot be"
+        reasons.append(Reason("impossible_times", message, "Look at load.log."))
+    for phase, window in windows.items():
+        planned, found = _planned(evidence, samples, window), len(within(journeys, window))
+        if phase is not Phase.WARMUP and found < MIN_OFFERED * planned:
+            message = f"{found:,} of {planned:,} arrivals due during {phase} are on record"
+            reasons.append(Reason("samples_missing", message, "Look at load.log."))
     return reasons

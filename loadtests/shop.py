@@ -7,9 +7,10 @@ import random
 
 from locust import FastHttpUser, constant, task
 
-from harness.load import OpenLoop
+from harness.load import OpenLoop, mark_degraded
 
 END_OF_STREAM = "data: [DONE]"
+BROKEN_OFF = "event: degraded"  # the model went silent in mid-answer; a whole fallback follows
 
 
 class Shopper(OpenLoop, FastHttpUser):
@@ -32,5 +33,8 @@ class Shopper(OpenLoop, FastHttpUser):
             name="assistant",
             catch_response=True,
         ) as answer:
-            if answer.status_code == 200 and END_OF_STREAM not in (answer.text or ""):
+            text = answer.text or ""
+            if answer.status_code == 200 and END_OF_STREAM not in text:
                 answer.failure("the answer is truncated: no end of stream")
+            elif BROKEN_OFF in text:
+                mark_degraded(answer)

@@ -12,12 +12,12 @@ the harness itself uses the other modules of this package and must never see Loc
 
 from typing import Any
 
-__all__ = ["OpenLoop"]
+__all__ = ["OpenLoop", "mark_degraded"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "OpenLoop":
-        from harness.load.openloop import OpenLoop  # noqa: PLC0415 - see above
+    if name in __all__:
+        from harness.load import openloop  # noqa: PLC0415 - see above
 
-        return OpenLoop
+        return getattr(openloop, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,6 +8,7 @@ from typing import Any
 from harness.report.words import clean, outcome_kind, phase_name, value
 
 Result = Mapping[str, Any]
+NOT_RESTORED = "not_restored"
 REPAIR = "run `harness recover`"
 
 
@@ -39,7 +40,7 @@ def _passed(result: Result) -> str:
     words = f"all {len(gated)} checks held" if len(gated) != 1 else "the only check held"
     warned = [c for c in result["checks"] if c["gate"] == "warn" and c["outcome"] != "pass"]
     if warned:
-        words += f", {len(warned)} that may not fail the run did not"
+        words += f", with {len(warned)} {'warning' if len(warned) == 1 else 'warnings'}"
     recovered = [recovery_words(r) for r in result["recovery"]]
     return "; ".join([words, *recovered[:2]])
 
@@ -77,7 +78,7 @@ def _first(result: Result, code: str) -> str:
 def _left(result: Result) -> str:
     left = [f for f in result["faults"] if f["heal_proven_at"] is None]
     if not left:
-        return "nobody looked whether the target is clean, so a fault may still be active"
+        return "the target was not read back as clean, so a fault may still be active"
     first = f"{clean(left[0]['kind'])} on {clean(left[0]['target'])}"
     more = f" and {len(left) - 1} more" if len(left) > 1 else ""
     return f"{first}{more} has no proven heal and may still be active"
@@ -88,11 +89,9 @@ def _told(check: Mapping[str, Any]) -> str:
 
 
 def named(check: Mapping[str, Any]) -> str:
-    """The objective, with its phase in brackets where its text leaves that open."""
-    objective, phase = clean(check["objective"]), clean(check["phase"])
-    if not phase or objective.endswith(f"during {phase}"):
-        return objective
-    return f"{objective} [{phase}]"
+    """The objective with the one phase that was judged instead of its list of phases."""
+    objective, listed, _ = clean(check["objective"]).partition(" during ")
+    return f"{objective} during {clean(check['phase'])}" if listed else objective
 
 
 def short_objective(check: Mapping[str, Any]) -> str:
@@ -109,9 +108,9 @@ def loose_reasons(result: Result) -> tuple[Mapping[str, str], ...]:
     told = {_sentence(c) for c in result["checks"] if c["gate"] == "fail"}
     verdict = result["verdict"]
     loose = [r for r in verdict["reasons"] if r["message"] not in told]
-    if verdict["restoration"] != "clean":
+    if verdict["restoration"] != "clean" and not any(r["code"] == NOT_RESTORED for r in loose):
         message = _left(result)
-        loose.insert(0, {"code": "restoration_dirty", "message": message, "remedy": _REPAIR})
+        loose.insert(0, {"code": NOT_RESTORED, "message": message, "remedy": _REPAIR})
     return tuple(loose)
 
 

@@ -12,6 +12,7 @@ from harness.report.words import clean, exit_meaning, verdict_label
 
 #: GitHub drops a step summary above 1 MiB whole, so ours is cut before that.
 MAX_BYTES = 1024 * 1024
+MAX_HEADLINE = 4000
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
 _SPECIAL = re.compile(r"[&<>@]|[\\`*\[\]|~#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)")
 
@@ -41,7 +42,7 @@ def _head(result: Mapping[str, Any]) -> list[str]:
     return [
         f"## {escape(verdict_label(result))} · {escape(result['scenario']['name'])}",
         "",
-        escape(headline(result)),
+        escape(headline(result)[:MAX_HEADLINE]),
         "",
         f"Exit code {code}: {exit_meaning(code)}. Evidence {verdict['evidence']}, "
         f"termination {verdict['termination']}, restoration {verdict['restoration']}. "
@@ -77,14 +78,15 @@ def _folded(table: tables.Table, *, opened: bool = False) -> list[str]:
 
 def _cut(head: Sequence[str], table: Sequence[str]) -> str:
     """As many rows as fit, and how many are missing."""
-    note = "\n… {} more rows and all details were left out; they are in report.html.\n"
-    kept, left = list(head), MAX_BYTES - _size("\n".join(head)) - len(note) - 64
-    for place, line in enumerate(table):
+    kept, left = list(head), MAX_BYTES - _size("\n".join(head)) - 200
+    for line in table:
         left -= _size(line) + 1
         if left < 0:
-            return "\n".join((*kept, note.format(len(table) - place)))
+            break
         kept.append(line)
-    return "\n".join((*kept, note.format(0)))
+    missing = len(head) + len(table) - len(kept)
+    rows = f"{missing} more checks and all" if missing else "The"
+    return "\n".join((*kept, "", f"{rows} details were left out; they are in report.html.", ""))
 
 
 def _size(text: str) -> int:

@@ -24,13 +24,17 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A titled table; ``right`` are the numeric columns, ``kinds`` the colour of each row."""
+    """A titled table; ``right`` are the numeric columns, ``kinds`` the colour of each row.
+
+    ``prose`` says that the last column is a sentence, which narrow places show below.
+    """
 
     title: str
     header: Row
     rows: tuple[Row, ...]
     right: frozenset[int] = frozenset()
     kinds: tuple[str, ...] = ()
+    prose: bool = False
 
 
 def checks(result: Result) -> Table:
@@ -42,6 +46,7 @@ def checks(result: Result) -> Table:
         rows=tuple(_check(c) for c in found),
         right=frozenset((3, 4)),
         kinds=tuple(outcome_kind(c) for c in found),
+        prose=True,
     )
 
 
@@ -93,6 +98,7 @@ def faults(result: Result) -> Table:
         rows=tuple(_fault(f) for f in found),
         right=frozenset((2, 3, 4)),
         kinds=tuple(_fault_kind(f) for f in found),
+        prose=True,
     )
 
 
@@ -133,15 +139,14 @@ def recovery(result: Result) -> Table:
     rows = tuple(
         (
             clean(r["sli"]),
-            clean(r["state"]).replace("_", " "),
             interval(r),
             value(r["sustained_s"], "s"),
             recovery_words(r),
         )
         for r in result["recovery"]
     )
-    header = ("subject", "state", "time to recover", "sustained", "in words")
-    return Table(title="Recovery", header=header, rows=rows, right=frozenset((2, 3)))
+    header = ("subject", "time to recover", "sustained", "in words")
+    return Table(title="Recovery", header=header, rows=rows, right=frozenset((1, 2)))
 
 
 def interval(found: Mapping[str, Any]) -> str:

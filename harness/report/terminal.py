@@ -43,62 +43,48 @@ def render(result: Mapping[str, Any], console: Console) -> None:
     scenario = result["scenario"]
     title = Text(clean(scenario["name"]), style="bold")
     title.append(f"  {clean(scenario['stack'])}  {clean(result['run_id'])}", style="dim")
-    console.print(title, "")
-    _section(console, "CHECKS", _checks(tables.checks(result)))
-    for table in tables.details(result):
-        _section(console, table.title.upper(), _grid(table))
+    console.print(title)
+    console.print()
+    for table in (tables.checks(result), *tables.details(result)):
+        console.print(Text(table.title.upper(), style="bold"))
+        console.print(_grid(table))
+        console.print()
     _reasons(console, result)
     _verdict(console, result)
 
 
-def _section(console: Console, title: str, body: RichTable) -> None:
-    console.print(Text(title, style="bold"))
-    console.print(body)
-    console.print()
-
-
-def _checks(table: tables.Table) -> RichTable:
-    """The because under its objective: beside it, it would be a column of single words."""
-    grid = _empty()
-    for name, right in (
-        ("outcome", False),
-        ("objective", False),
-        ("phase", False),
-        ("observed", True),
-        ("limit", True),
-    ):
+def _grid(table: tables.Table) -> RichTable:
+    """The table; a sentence goes below its subject, where it has more room than at the side."""
+    header = table.header[:-1] if table.prose else table.header
+    grid = RichTable(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", padding=(0, 1)
+    )
+    for place, name in enumerate(header):
+        right = place in table.right
+        wide = table.prose and place == 1
         grid.add_column(
             name,
             justify="right" if right else "left",
-            ratio=1 if name == "objective" else None,
-            no_wrap=name != "objective",
+            no_wrap=right or (table.prose and not wide),
+            ratio=1 if wide else None,
+            overflow="fold",
         )
-    for row, kind in zip(table.rows, table.kinds, strict=True):
-        outcome, objective, phase, observed, limit, because = row
-        what = Text(objective)
-        what.append(f"\n{because}", style="dim" if kind == "pass" else "")
-        style = STYLES[kind]
-        cells = (Text(phase), Text(observed, style=style), Text(limit))
-        grid.add_row(Text(outcome, style=style), what, *cells)
-    return grid
-
-
-def _grid(table: tables.Table) -> RichTable:
-    grid = _empty()
-    for place, name in enumerate(table.header):
-        right = place in table.right
-        grid.add_column(name, justify="right" if right else "left", no_wrap=right)
     kinds = table.kinds or ("",) * len(table.rows)
     for row, kind in zip(table.rows, kinds, strict=True):
-        style = STYLES[kind] if kind in ("fail", "inconclusive") else ""
-        grid.add_row(*(Text(cell, style=style) for cell in row))
+        grid.add_row(*_cells(table, row, kind))
     return grid
 
 
-def _empty() -> RichTable:
-    return RichTable(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", padding=(0, 1)
-    )
+def _cells(table: tables.Table, row: tables.Row, kind: str) -> list[Text]:
+    """The outcome in its colour; what went wrong stands out, what went well steps back."""
+    loud = STYLES.get(kind, "")
+    cells = [Text(cell, style=loud if place == 0 else "") for place, cell in enumerate(row)]
+    if not table.prose:
+        return cells
+    because = cells.pop()
+    because.stylize("dim" if kind == "pass" else "")
+    cells[1].append("\n").append_text(because)
+    return cells
 
 
 def _reasons(console: Console, result: Mapping[str, Any]) -> None:

@@ -1,16 +1,12 @@
 """YAML 1.2 text in, plain values with the place of every key and value out.
 
 Works on the parser's events, so that nothing is built before its size is known: a small
-text can describe an enormous tree through aliases. Scalars follow the core schema of YAML
-1.2, in which ``on`` and ``no`` are text.
+text can describe an enormous tree through aliases.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -30,68 +26,13 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from harness.scenario.problems import LINE_BREAK, Mark, Problem, quoted
+from harness.scenario.scalars import Scalar, resolve
+from harness.scenario.tree import Node
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 32
 MAX_ALIASES = 100
 MAX_VALUES = 50_000  # with every alias written out
-
-_NULL = frozenset(("", "~", "null", "Null", "NULL"))
-_TRUE, _FALSE = frozenset(("true", "True", "TRUE")), frozenset(("false", "False", "FALSE"))
-_INT = re.compile(r"[-+]?[0-9]{1,18}")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_INFINITE = re.compile(r"([-+]?)\.(?:inf|Inf|INF)")
-_NAN = frozenset((".nan", ".NaN", ".NAN"))
-
-Scalar = str | int | float | bool | None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
-    """A value with its place; ``keys`` are the places of a mapping's keys."""
-
-    value: Scalar | list[Node] | dict[str, Node]
-    mark: Mark
-    end: Mark
-    keys: Mapping[str, Mark] = field(default_factory=dict)
-    size: int = 1
-
-
-def plain(node: Node) -> object:
-    """The value alone, made of dicts, lists and scalars."""
-    match node.value:
-        case dict() as mapping:
-            return {key: plain(child) for key, child in mapping.items()}
-        case list() as items:
-            return [plain(child) for child in items]
-        case scalar:
-            return scalar
-
-
-def at(node: Node | None, *path: str | int) -> Node | None:
-    """The node at a path; None where there is none."""
-    for part in path:
-        if node is None:
-            return None
-        if isinstance(node.value, dict) and isinstance(part, str):
-            node = node.value.get(part)
-        elif isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-        else:
-            return None
-    return node
-
-
-def key_mark(node: Node, *path: str | int) -> Mark:
-    """Where the key (or the list item) at a path stands, or the nearest one around it."""
-    mark = node.mark
-    for part in path:
-        child = at(node, part)
-        if child is None:
-            return mark
-        mark = node.keys.get(part, child.mark) if isinstance(part, str) else child.mark
-        node = child
-    return mark
 
 
 def read(text: str, *, option: str = "") -> tuple[Node | None, list[Problem]]:
@@ -186,15 +127,17 @@ class _Reader:
         mark = self._mark(event)
         if isinstance(event, AliasEvent):
             return self._alias(event.anchor, mark)
-        if getattr(event, "tag", None) is not None:
-            raise _StopReading(mark, f"tags such as {quoted(str(event.tag))} are not supported")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            raise _StopReading(mark, f"tags such as {quoted(str(tag))} are not supported")
         self._grow(1, mark)
         before = self._size
-        if event.anchor is not None:
-            self._anchors[event.anchor] = None  # until it is complete
+        anchor = getattr(event, "anchor", None)
+        if anchor is not None:
+            self._anchors[anchor] = None  # until it is complete
         match event:
             case ScalarEvent():
-                node = Node(_resolve(event), mark, self._end(event))
+                node = Node(_scalar(event), mark, self._end(event))
             case MappingStartEvent():
                 node = self._mapping(mark, self._deeper(depth, mark))
             case SequenceStartEvent():
@@ -202,8 +145,8 @@ class _Reader:
             case _:
                 raise _StopReading(mark, "this is not YAML")
         node = Node(node.value, node.mark, node.end, node.keys, 1 + self._size - before)
-        if event.anchor is not None:
-            self._anchors[event.anchor] = node
+        if anchor is not None:
+            self._anchors[anchor] = node
         return node
 
     def _deeper(self, depth: int, mark: Mark) -> int:
@@ -256,29 +199,13 @@ class _Reader:
         mark = self._mark(event)
         if not isinstance(event, ScalarEvent) or event.tag is not None or event.anchor is not None:
             raise _StopReading(mark, "a key must be plain text")
-        value = _resolve(event)
+        value = _scalar(event)
         if not isinstance(value, str):
             hint = f'; write it in quotes: "{event.value}"' if event.value else ""
             raise _StopReading(mark, f"a key must be text, found {quoted(value)}{hint}")
         return value
 
 
-def _resolve(event: ScalarEvent) -> Scalar:
-    """A plain scalar by the core schema; a quoted one is text."""
-    text = str(event.value)
-    if event.style is not None or not event.implicit[0]:
-        return text
-    if text in _NULL:
-        return None
-    if text in _TRUE or text in _FALSE:
-        return text in _TRUE
-    if _INT.fullmatch(text):
-        return int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    infinite = _INFINITE.fullmatch(text)
-    if infinite is not None:
-        return -math.inf if infinite[1] == "-" else math.inf
-    return math.nan if text in _NAN else text
-
-
+def _scalar(event: ScalarEvent) -> Scalar:
+    plain_style = event.style is None and event.implicit[0]
+    return resolve(event.value) if plain_style else str(event.value)

@@ -6,7 +6,15 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from harness.scenario.problems import quoted
 from harness.units import parse_duration_s, parse_rate_per_s
@@ -15,15 +23,17 @@ LONGEST_S = 30 * 86400.0
 HIGHEST_RATE = 1_000_000.0
 
 _NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+)"
-DURATION_PATTERN = rf"^\s*\+?{_NUMBER}\s*(?:us|ms|s|m|h|d)\s*$"
-RATE_PATTERN = r"^\s*\d+(?:\.\d+)?\s*/\s*(?:s|m|h)\s*$"
+#: For editors, which see the file before its variables are filled in.
+_VARIABLE = r".*\$\{.+\}.*"
+DURATION_PATTERN = rf"^(?:\s*\+?{_NUMBER}\s*(?:us|ms|s|m|h|d)\s*|{_VARIABLE})$"
+RATE_PATTERN = rf"^(?:\s*\d+(?:\.\d+)?\s*/\s*(?:s|m|h)\s*|{_VARIABLE})$"
 REQUEST_PATTERN = r"^(?:GET|HEAD) /\S*$"
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 
 
 def _text(value: object, kind: str) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"expected {kind}, found {quoted(value)}")
+        raise ValueError(f"expected {kind}, found {quoted(value)}")  # noqa: TRY004 - pydantic's
     return value
 
 
@@ -66,7 +76,7 @@ def _request(value: object) -> str:
 
 def _argument(value: object) -> str | int | float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"expected text or a number, found {quoted(value)}")
+        raise ValueError(f"expected text or a number, found {quoted(value)}")  # noqa: TRY004
     return value
 
 
@@ -91,6 +101,14 @@ Request = Annotated[
 ProjectFile = Annotated[
     str, BeforeValidator(_project_file), WithJsonSchema({"type": "string", "minLength": 1})
 ]
-Argument = Annotated[
-    Any, PlainValidator(_argument), WithJsonSchema({"type": ["string", "number"]})
-]
+Argument = Annotated[Any, PlainValidator(_argument), WithJsonSchema({"type": ["string", "number"]})]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+
+
+class Shape(BaseModel):
+    """Base of all: strict kinds, no unknown keys."""
+
+    model_config = ConfigDict(
+        strict=True, extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=False
+    )

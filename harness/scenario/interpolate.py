@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from harness.scenario.document import Node
 from harness.scenario.problems import Problem, did_you_mean, quoted
+from harness.scenario.tree import Node
 
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<op>[-?])(?P<rest>[^}]*))?\}"
@@ -39,9 +39,7 @@ def _walk(node: Node, environment: Mapping[str, str], problems: list[Problem]) -
     return node
 
 
-def _fill(
-    text: str, node: Node, environment: Mapping[str, str], problems: list[Problem]
-) -> str:
+def _fill(text: str, node: Node, environment: Mapping[str, str], problems: list[Problem]) -> str:
     def replacement(match: re.Match[str]) -> str:
         if match["escaped"]:
             return "$"

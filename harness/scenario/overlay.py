@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
-from harness.scenario.document import MAX_DEPTH, Node, at, read
+from harness.scenario.document import MAX_DEPTH, read
 from harness.scenario.problems import Mark, Problem, did_you_mean, dotted, quoted
+from harness.scenario.tree import Node, at
 
+#: What identifies the file, and what a profile is part of.
+FIXED = ("version", "name", "profiles")
 _OVERRIDE = re.compile(r"([^=\s]+?)\s*=(.*)", re.DOTALL)
 
 

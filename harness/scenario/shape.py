@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.scenario.document import Node, at, key_mark, plain
+from harness.scenario.faultkinds import FAULT_KINDS
+from harness.scenario.fields import Shape
 from harness.scenario.problems import Problem, did_you_mean, dotted, quoted
-from harness.scenario.schema import FAULT_KINDS, SECTIONS, ScenarioFile, Shape
+from harness.scenario.schema import SECTIONS, ScenarioFile
+from harness.scenario.tree import Node, at, key_mark, plain
 
 Where = tuple[str | int, ...]
 
@@ -23,31 +26,60 @@ _KINDS = {
     "model": "a mapping of keys",
     "model_attributes": "a mapping of keys",
 }
+_MESSAGES = {
+    "value_error": "{error}",
+    "string_pattern_mismatch": "{found} does not match {pattern}",
+    "string_too_short": "must not be empty",
+    "too_short": "needs at least one entry",
+    "greater_than_equal": "{found} is below {ge}",
+    "less_than_equal": "{found} is above {le}",
+}
 
 
 def validate(root: Node) -> tuple[ScenarioFile | None, list[Problem]]:
-    """The file's shape, or everything that is wrong with it."""
+    """The file's shape, or everything that is wrong with it.
+
+    A key without a value is refused everywhere: left out and forgotten look alike.
+    """
+    problems = list(_empty(root, root, ()))
     try:
-        return ScenarioFile.model_validate(plain(root)), []
+        file = ScenarioFile.model_validate(plain(root))
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        return None, [problem for detail in details for problem in _problems(root, detail)]
+        for detail in error.errors(include_url=False):
+            where = _where(root, detail["loc"])
+            node = at(root, *where)
+            if node is None or node.value is not None:
+                problems.append(_problem(root, where, detail))
+        return None, problems
+    return (None if problems else file), problems
 
 
-def _problems(root: Node, detail: ErrorDetails) -> list[Problem]:
-    where = _where(root, detail["loc"])
+def _empty(root: Node, node: Node, where: Where) -> Iterator[Problem]:
+    match node.value:
+        case None:
+            yield Problem(key_mark(root, *where), f"{dotted(where)} has no value")
+        case dict() as mapping:
+            for key, child in mapping.items():
+                yield from _empty(root, child, (*where, key))
+        case list() as items:
+            for index, child in enumerate(items):
+                yield from _empty(root, child, (*where, index))
+
+
+def _problem(root: Node, where: Where, detail: ErrorDetails) -> Problem:
     kind = detail["type"]
     if kind == "extra_forbidden":
-        return [Problem(key_mark(root, *where), _unknown_key(root, where))]
+        return Problem(key_mark(root, *where), _unknown_key(root, where))
     if kind == "missing":
         name, parent = where[-1], where[:-1]
         inside = f" in {dotted(parent)}" if parent else ""
-        return [Problem(key_mark(root, *parent), f"missing key {name!r}{inside}")]
-    node = at(root, *where)
-    mark = key_mark(root, *where) if node is None or node.value is None else node.mark
+        return Problem(key_mark(root, *parent), f"missing key {name!r}{inside}")
     if kind.startswith("union_tag"):
-        return [_unknown_fault(root, where)]
-    return [Problem(mark, f"{dotted(where)}: {_message(detail)}" if where else _message(detail))]
+        return _unknown_fault(root, where)
+    node = at(root, *where)
+    of_key = node is None or detail["loc"][-1:] == ("[key]",)
+    mark = key_mark(root, *where) if of_key or node is None else node.mark
+    return Problem(mark, f"{dotted(where)}: {_message(detail)}")
 
 
 def _where(root: Node, loc: tuple[int | str, ...]) -> Where:
@@ -92,23 +124,12 @@ def _message(detail: ErrorDetails) -> str:
     base = kind.removesuffix("_type")
     if kind.endswith("_type") and base in _KINDS:
         return f"expected {_KINDS[base]}, found {quoted(found)}"
-    match kind:
-        case "value_error":
-            return str(context["error"])
-        case "literal_error":
-            return _literal(found, str(context["expected"]))
-        case "string_pattern_mismatch":
-            return f"{quoted(found)} does not match {context['pattern']}"
-        case "string_too_short":
-            return "must not be empty"
-        case "too_short":
-            return "needs at least one entry"
-        case "greater_than_equal":
-            return f"{quoted(found)} is below {context['ge']}"
-        case "less_than_equal":
-            return f"{quoted(found)} is above {context['le']}"
-        case _:
-            return f"{detail['msg']}, found {quoted(found)}"
+    if kind == "literal_error":
+        return _literal(found, str(context["expected"]))
+    template = _MESSAGES.get(kind)
+    if template is None:
+        return f"{detail['msg']}, found {quoted(found)}"
+    return template.format(found=quoted(found), **context)
 
 
 def _literal(found: object, expected: str) -> str:
@@ -117,5 +138,3 @@ def _literal(found: object, expected: str) -> str:
         hint = did_you_mean(found, allowed, label="allowed")
         return f"unknown value {quoted(found)}{hint}"
     return f"expected {', '.join(allowed) or expected}, found {quoted(found)}"
-
-

@@ -131,7 +131,6 @@ def _servers(folder: Path, ports: Mapping[str, int], programs: Programs) -> list
             f"--config.file={folder / PROMETHEUS_CONFIG}",
             f"--storage.tsdb.path={data / 'prometheus'}",
             f"--web.listen-address={HOST}:{ports['prometheus']}",
-            "--scrape.discovery-reload-interval=500ms",  # or the first scrape is 5 s away
             "--log.level=warn",
         ),
         server(

@@ -15,6 +15,9 @@ from services.metrics import UPSTREAM_CALLS
 #: Every way in which a call can fail; ``<upstream>-<reason>`` marks the fallback.
 REASONS = ("timeout", "unreachable", "error", "rejected", "truncated", "breaker-open")
 
+#: What reading an answer raises that is not what was agreed.
+WRONG_SHAPE = (ValueError, LookupError, TypeError, AttributeError)
+
 
 class UpstreamError(Exception):
     """A dependency did not give a usable answer.
@@ -93,8 +96,8 @@ def named_failures(service: str, upstream: str) -> Iterator[None]:
         reason, cause = "unreachable", error
     except aiohttp.ClientPayloadError as error:
         reason, cause = "truncated", error
-    except (aiohttp.ClientError, ConnectionError, ValueError, KeyError, TypeError) as error:
-        reason, cause = "error", error  # among them an answer in another shape
+    except (aiohttp.ClientError, ConnectionError, *WRONG_SHAPE) as error:
+        reason, cause = "error", error
     else:
         return
     UPSTREAM_CALLS.labels(service, upstream, reason).inc()

@@ -1,0 +1,302 @@
+"""The command and its verbs. Heavy imports wait until a verb needs them."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness import __version__
+from harness.cli import words
+from harness.errors import ExitCode, HarnessError, InvalidError
+
+EPILOG = (
+    "Examples: `harness demo` shows everything in under a minute; "
+    "`harness run scenarios/quickstart.yaml -o json` is for machines. "
+    "Exit codes: `harness explain`."
+)
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    epilog=EPILOG,
+    help="Load, fault, verdict: one scenario file tells whether users noticed.",
+)
+stack_app = typer.Typer(no_args_is_help=True, help="The embedded stack: bring it up or down.")
+faults_app = typer.Typer(invoke_without_command=True, help="Faults that are not proven healed.")
+baseline_app = typer.Typer(no_args_is_help=True, help="Accepted runs that others are compared to.")
+app.add_typer(stack_app, name="stack")
+app.add_typer(faults_app, name="faults")
+app.add_typer(baseline_app, name="baseline")
+
+
+class Form(StrEnum):
+    """What a verb prints."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class Document(StrEnum):
+    """What a stored run can be rendered as."""
+
+    HTML = "html"
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    JUNIT = "junit"
+
+
+class Schema(StrEnum):
+    """Documents that have a published schema."""
+
+    SCENARIO = "scenario"
+    RESULT = "result"
+
+
+class Driver(StrEnum):
+    """Drivers of the embedded stack."""
+
+    LOCAL = "local"
+
+
+Output = Annotated[Form, typer.Option("-o", "--output", help="What to print.")]
+Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
+RESULTS = Path("results/runs")
+BASELINES = Path("results/baselines")
+
+
+def main() -> None:
+    """Run the command and end the process with the exit code that the contract promises."""
+    try:
+        code = app(standalone_mode=False)
+    except HarnessError as error:
+        words.say_error(error)
+        sys.exit(int(error.exit_code))
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    except typer.TyperException as error:
+        words.say_error(InvalidError(error.format_message(), "See `harness --help`."))
+        sys.exit(int(ExitCode.INVALID))
+    except typer.Abort:
+        sys.exit(int(ExitCode.ABORTED))
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone; there is nobody to tell
+        sys.exit(int(ExitCode.ERROR))
+    except Exception as error:  # noqa: BLE001 - the last place that can keep a traceback from a user
+        words.say_bug(error, traceback.format_exc())
+        sys.exit(int(ExitCode.ERROR))
+    sys.exit(int(code or 0))
+
+
+@app.command()
+def run(
+    files: Annotated[list[Path], typer.Argument(help="Scenario files.")],
+    stack: Annotated[str | None, typer.Option(help="Driver to use instead of the file's.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Overlay under `profiles:` to apply.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value, over the file.")
+    ] = None,
+    repeat: Annotated[int, typer.Option(min=1, max=1000, help="Runs of each file.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
+    out: Out = RESULTS,
+    output: Output = Form.TEXT,
+) -> int:
+    """Run scenarios and give a verdict on each; the worst decides the exit code."""
+    from harness.cli import running
+
+    overrides = [*(settings or []), *([f"stack.driver={stack}"] if stack else [])]
+    asked = running.Request(
+        files=tuple(files),
+        profile=profile,
+        overrides=tuple(overrides),
+        repeat=repeat,
+        out=out,
+        output=output,
+    )
+    return running.dry_run(asked) if dry_run else running.run_all(asked)
+
+
+@app.command()
+def demo(
+    defect: Annotated[
+        list[str] | None, typer.Option(help="Plant a defect, such as no-fallback.")
+    ] = None,
+    out: Out = RESULTS,
+    output: Output = Form.TEXT,
+) -> int:
+    """Run the quickstart on a stack of its own: load, a broken dependency, a verdict."""
+    from harness.cli import running
+
+    return running.demo(tuple(defect or ()), out, output)
+
+
+@app.command()
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="Scenario files.")],
+    profile: Annotated[str | None, typer.Option(help="Overlay under `profiles:` to apply.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value, over the file.")
+    ] = None,
+) -> int:
+    """Check scenario files without touching anything; all problems of all files at once."""
+    from harness.cli import running
+
+    return running.validate(tuple(files), profile, tuple(settings or ()))
+
+
+@app.command()
+def schema(
+    which: Annotated[Schema, typer.Argument(help="Of which document.")] = Schema.SCENARIO,
+) -> int:
+    """Print the JSON Schema of scenario files or of result.json."""
+    from harness.cli import documents
+
+    return documents.schema(which)
+
+
+@app.command()
+def judge(
+    run: Annotated[str, typer.Argument(help="Run folder, id, or latest.")],
+    out: Out = RESULTS,
+    output: Output = Form.TEXT,
+) -> int:
+    """Judge a stored run again, offline; the same evidence gives the same bytes."""
+    from harness.cli import documents
+
+    return documents.judge(out, run, output)
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="Run folder, id, or latest.")] = "latest",
+    form: Annotated[Document, typer.Option("--format", help="What to render.")] = Document.HTML,
+    out: Out = RESULTS,
+) -> int:
+    """Render a stored run again; html prints the path of the file, the others the text."""
+    from harness.cli import documents
+
+    return documents.report(out, run, form)
+
+
+@app.command()
+def compare(
+    run: Annotated[str, typer.Argument(help="Run folder, id, or latest.")] = "latest",
+    baselines: Annotated[Path, typer.Option(help="Folder of accepted runs.")] = BASELINES,
+    margin: Annotated[str, typer.Option(help="Worsening that is allowed.")] = "10%",
+    out: Out = RESULTS,
+    output: Output = Form.TEXT,
+) -> int:
+    """Print the differences between a run and the accepted ones of its environment."""
+    from harness.cli import documents
+
+    return documents.compare(out, run, baselines, margin, output)
+
+
+@baseline_app.command("accept")
+def baseline_accept(
+    run: Annotated[str, typer.Argument(help="Run folder, id, or latest.")],
+    baselines: Annotated[Path, typer.Option(help="Folder of accepted runs.")] = BASELINES,
+    out: Out = RESULTS,
+) -> int:
+    """Make a passed run part of the baseline; commit the file it prints."""
+    from harness.cli import documents
+
+    return documents.accept(out, run, baselines)
+
+
+@stack_app.command("up")
+def stack_up(
+    driver: Annotated[Driver, typer.Option("--stack", help="Driver.")] = Driver.LOCAL,
+    defect: Annotated[list[str] | None, typer.Option(help="Plant a defect.")] = None,
+    port: Annotated[
+        list[str] | None, typer.Option(help="service=port; the others are chosen.")
+    ] = None,
+    output: Output = Form.TEXT,
+) -> int:
+    """Bring the stack up and print where its parts answer."""
+    from harness.cli import stacks
+
+    return stacks.up(driver, tuple(defect or ()), tuple(port or ()), output)
+
+
+@stack_app.command("down")
+def stack_down() -> int:
+    """Stop the stack and everything in it."""
+    from harness.cli import stacks
+
+    return stacks.down()
+
+
+@stack_app.command("status")
+def stack_status(output: Output = Form.TEXT) -> int:
+    """Say how the parts of the stack are."""
+    from harness.cli import stacks
+
+    return stacks.status(output)
+
+
+@app.command()
+def doctor(
+    fix: Annotated[bool, typer.Option(help="Fetch what is missing into the cache.")] = False,
+    quiet: Annotated[bool, typer.Option(help="Say only what is wrong.")] = False,
+) -> int:
+    """Check that everything the harness needs is there, and how to get what is not."""
+    from harness.cli import stacks
+
+    return stacks.doctor(fix=fix, quiet=quiet)
+
+
+@faults_app.callback()
+def faults(context: typer.Context, output: Output = Form.TEXT) -> int:
+    """List faults that are not proven healed, of every stack."""
+    from harness.cli import healing
+
+    return 0 if context.invoked_subcommand else healing.list_faults(output)
+
+
+@faults_app.command("kinds")
+def fault_kinds() -> int:
+    """List the kinds of faults and their parameters."""
+    from harness.cli import healing
+
+    return healing.list_kinds()
+
+
+@app.command()
+def recover(
+    stack: Annotated[str | None, typer.Option(help="Only this stack's id.")] = None,
+    output: Output = Form.TEXT,
+) -> int:
+    """Undo every open fault and prove it: 0 clean, 6 something left, 3 could not look."""
+    from harness.cli import healing
+
+    return healing.recover_all(stack, output)
+
+
+@app.command()
+def explain(
+    what: Annotated[str | None, typer.Argument(help="An exit code, name or reason.")] = None,
+) -> int:
+    """Say what an exit code or a reason means."""
+    return words.explain(what)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""

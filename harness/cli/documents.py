@@ -1,0 +1,175 @@
+"""Verbs on stored runs: judge, report, compare, accept; and how documents are rendered."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from harness import baselines, store
+from harness.baseline import judge_baseline
+from harness.cli import words
+from harness.conclusion import Conclusion, conclude
+from harness.errors import ExitCode, InvalidError
+from harness.load.locust import stored_samples
+from harness.model import BaselineThreshold, Objective, Outcome, Unit, worst
+from harness.report import html, junit, markdown, terminal
+from harness.result import dump
+from harness.scenario import json_schema, parse
+from harness.units import parse_quantity
+
+TIMELINE = "timeline.json"
+RESULT_SCHEMA = Path(__file__).parent.parent / "schemas" / "result.schema.json"
+
+
+def render(conclusion: Conclusion, form: str) -> bytes:
+    """One document of a conclusion: json, text, markdown, junit or html."""
+    result, seconds = conclusion.result, conclusion.timeline
+    match form:
+        case "json":
+            return dump(result)
+        case "markdown":
+            return markdown.summary(result).encode()
+        case "junit":
+            return junit.xml(result)
+        case "html":
+            return html.page(result, seconds).encode()
+    return terminal.summary(result, color=_colour()).encode()
+
+
+def render_all(conclusion: Conclusion) -> dict[str, bytes]:
+    """Every document of a run folder, by file name."""
+    return {
+        store.RESULT: render(conclusion, "json"),
+        TIMELINE: dump(conclusion.timeline),
+        "report.html": render(conclusion, "html"),
+        "summary.md": render(conclusion, "markdown"),
+        "junit.xml": render(conclusion, "junit"),
+    }
+
+
+def judge(out: Path, name: str, output: str) -> int:
+    """Judge a stored run again and say whether the stored result agrees."""
+    path = store.find(out, name)
+    conclusion = _conclude_again(path)
+    words.say(render(conclusion, output).decode())
+    stored = path / store.RESULT
+    same = stored.is_file() and stored.read_bytes() == dump(conclusion.result)
+    words.note("the stored result is identical" if same else "the stored result is different")
+    return ExitCode(conclusion.result["verdict"]["exit_code"])
+
+
+def report(out: Path, name: str, form: str) -> int:
+    """Render a stored run again."""
+    path = store.find(out, name)
+    store.read_result(path)
+    conclusion = _conclude_again(path)
+    if form == "html":
+        target = path / "report.html"
+        target.write_bytes(render(conclusion, "html"))
+        words.say(str(target))
+    else:
+        words.say(render(conclusion, form).decode())
+    return ExitCode.PASS
+
+
+def compare(out: Path, name: str, root: Path, margin: str, output: str) -> int:
+    """Judge every value of a run against the accepted runs of its environment.
+
+    Exit codes are those of a run: FAIL for a regression, INCONCLUSIVE with too few runs.
+    """
+    allowed = _margin(margin)
+    result = store.read_result(store.find(out, name))
+    scenario, key = result["scenario"]["name"], result["environment"]["key"]
+    known = [
+        run for run in baselines.accepted(root, scenario, key) if run.run_id != result["run_id"]
+    ]
+    if not known:
+        others = ", ".join(baselines.environments(root, scenario)) or "none"
+        raise InvalidError(
+            f"No accepted run of {scenario} in the environment {key}; accepted in: {others}.",
+            "Accept a good run of this machine with `harness baseline accept RUN`.",
+        )
+    checks = [
+        judge_baseline(
+            Objective(
+                text=c["objective"],
+                condition=BaselineThreshold(subject="", stat="", margin=allowed, phases=()),
+            ),
+            BaselineThreshold(subject=c["objective"], stat="", margin=allowed, phases=()),
+            c["phase"],
+            c["observed"],
+            values,
+        )
+        for c in result["checks"]
+        if c["unit"] in (Unit.SECONDS, Unit.RATIO)
+        and (values := [r.values[at] for r in known if (at := _at(c)) in r.values])
+    ]
+    rows = [
+        {
+            "objective": c.objective,
+            "phase": c.phase,
+            "outcome": c.outcome,
+            "observed": c.observed,
+            "because": c.because,
+        }
+        for c in checks
+    ]
+    if output == "json":
+        words.say(json.dumps(rows, indent=2))
+    else:
+        words.say(f"{result['run_id']} against {len(known)} accepted runs:")
+        for row in rows:
+            where = f" [{row['phase']}]" if row["phase"] else ""
+            words.say(f"  {row['outcome']:<12} {row['objective']}{where}: {row['because']}")
+    outcome = worst(tuple(c.outcome for c in checks))
+    codes = {Outcome.PASS: ExitCode.PASS, Outcome.FAIL: ExitCode.FAIL}
+    return codes.get(outcome, ExitCode.INCONCLUSIVE)
+
+
+def accept(out: Path, name: str, root: Path) -> int:
+    """Make a run part of the baseline."""
+    path = baselines.accept(root, store.read_result(store.find(out, name)))
+    words.say(str(path))
+    words.note("Review and commit this file; later runs are compared with it.")
+    return ExitCode.PASS
+
+
+def schema(which: str) -> int:
+    """Print a JSON Schema."""
+    scenario = which == "scenario"
+    words.say(json.dumps(json_schema(), indent=2) if scenario else RESULT_SCHEMA.read_text())
+    return ExitCode.PASS
+
+
+def _conclude_again(path: Path) -> Conclusion:
+    store.verify(path)
+    plan = store.read_plan(path)
+    try:
+        text = (path / store.SCENARIO).read_text()
+    except OSError as error:
+        raise store.damaged(path, error) from error
+    scenario = parse(text, path=plan["scenario_path"], environment={}, exists=lambda _name: True)
+    samples = stored_samples(path / store.SAMPLES, intact=store.load_was_intact(path))
+    return conclude(*store.load_evidence(path, scenario, samples))
+
+
+def _at(check: Mapping[str, Any]) -> tuple[str, str]:
+    return (baselines.key_of(check["objective"]), check["phase"])
+
+
+def _margin(text: str) -> float:
+    try:
+        quantity = parse_quantity(text)
+    except ValueError as error:
+        raise InvalidError(f"--margin: {error}.") from error
+    if quantity.unit is not Unit.RATIO or quantity.value < 0:
+        raise InvalidError(f"--margin {text!r} must be a percentage, such as 10%.")
+    return quantity.value
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ

@@ -1,0 +1,265 @@
+"""Wire one run together: scenario, adapters, lifecycle, verdict, documents."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness import baselines, store, surroundings
+from harness.chaos import ChaosToolkit
+from harness.cli import words
+from harness.cli.documents import render, render_all
+from harness.cli.interrupts import Interrupts
+from harness.cli.target import LocalTarget
+from harness.conclusion import Conclusion, conclude
+from harness.errors import ExitCode, InvalidError, ScenarioError
+from harness.files import project_root
+from harness.load.locust import LocustLoad
+from harness.model import Scenario
+from harness.ports import Lab, Progress
+from harness.prometheus import Prometheus
+from harness.report.live import make_view
+from harness.run import run
+from harness.safety import Safety
+from harness.scenario import parse, undecidable
+from harness.scenario.resolve import resolved
+from harness.stacks.registry import stack_id_local
+
+QUICKSTART = Path("scenarios/quickstart.yaml")
+WORST_FIRST = tuple(ExitCode)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What somebody asked for on the command line."""
+
+    files: tuple[Path, ...]
+    profile: str | None = None
+    overrides: tuple[str, ...] = ()
+    repeat: int = 1
+    out: Path
+    output: str = "text"
+    defects: tuple[str, ...] = ()
+
+
+def run_all(request: Request) -> int:
+    """Run every file as often as asked; the worst verdict is the exit code.
+
+    Raises:
+        ScenarioError: A file has problems; then none was run.
+    """
+    scenarios = _parse_all(request.files, request.profile, request.overrides)
+    codes = [_run_one(scenario, request) for scenario in scenarios for _ in range(request.repeat)]
+    return min(codes, key=WORST_FIRST.index, default=ExitCode.INCONCLUSIVE)
+
+
+def demo(defects: tuple[str, ...], out: Path, output: str) -> int:
+    """Run the quickstart of this checkout, with defects planted if asked for."""
+    path = project_root() / QUICKSTART
+    if not path.is_file():
+        raise InvalidError(
+            f"The demo needs {QUICKSTART}, which is part of a checkout, not of the package.",
+            "Run it from a clone of the repository.",
+        )
+    return run_all(Request(files=(path,), out=out, output=output, defects=defects))
+
+
+def validate(files: tuple[Path, ...], profile: str | None, overrides: tuple[str, ...]) -> int:
+    """Check files and say what cannot be decided in the planned time.
+
+    Raises:
+        ScenarioError: At least one file has a problem.
+    """
+    for path, scenario in zip(files, _parse_all(files, profile, overrides), strict=True):
+        words.say(f"{path}: valid: {scenario.name}, {len(scenario.objectives)} objectives")
+        for warning in undecidable(scenario):
+            words.note(f"{path}: warning: {warning}")
+    return ExitCode.PASS
+
+
+def dry_run(request: Request) -> int:
+    """Print what a run would do and touch, and do nothing."""
+    for scenario in _parse_all(request.files, request.profile, request.overrides):
+        load = scenario.load
+        length_s = sum(
+            (
+                scenario.phases.warmup_s,
+                scenario.phases.steady_s,
+                scenario.phases.recovery_s,
+                scenario.phases.after_s,
+            )
+        )
+        words.say(f"{scenario.name}: would start or attach to a {scenario.stack.driver} stack")
+        words.say(
+            f"  load: {load.profile or ', '.join(load.http)} at {load.arrivals_per_s:g}/s, "
+            f"for up to {length_s:g} s and the experiment"
+        )
+        targets = ChaosToolkit(scenario, _root(scenario), Path(), "dry-run").targets()
+        what = scenario.experiment or ", ".join(f.kind for f in scenario.faults) or "nothing"
+        words.say(f"  faults: {what}, on {', '.join(targets) or 'nothing'}; all of them undone")
+        for objective in scenario.objectives:
+            words.say(f"  objective: {objective.text}")
+    return ExitCode.PASS
+
+
+def _parse_all(
+    files: tuple[Path, ...], profile: str | None, overrides: tuple[str, ...]
+) -> list[Scenario]:
+    scenarios, problems = [], []
+    for path in files:
+        try:
+            text = path.read_text()
+        except OSError as error:
+            problems.append(f"{path}: error: cannot be read: {error.strerror}")
+            continue
+        except UnicodeDecodeError as error:
+            problems.append(f"{path}: error: is not UTF-8 text: {error.reason}")
+            continue
+        try:
+            scenarios.append(
+                parse(
+                    text,
+                    path=str(path),
+                    environment=os.environ,
+                    profile=profile,
+                    overrides=overrides,
+                    exists=partial(_is_file, _root_of(path)),
+                )
+            )
+        except ScenarioError as error:
+            problems += error.problems
+    if problems:
+        raise ScenarioError(tuple(problems))
+    return scenarios
+
+
+def _is_file(root: Path, name: str) -> bool:
+    return (root / name).is_file()
+
+
+def _root_of(path: Path) -> Path:
+    """The project that a scenario file belongs to: the nearest folder with loadtests in it.
+
+    Paths in a scenario are relative to it; without one they are relative to here.
+    """
+    for folder in path.resolve().parents:
+        if (folder / "loadtests").is_dir() or (folder / "experiments").is_dir():
+            return folder
+    return Path.cwd()
+
+
+def _root(scenario: Scenario) -> Path:
+    return _root_of(Path(scenario.path))
+
+
+class _Watcher:
+    """Hands the lifecycle's progress to a view, phase by phase."""
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+        self._phase = ""
+
+    def show(self, progress: Progress) -> None:
+        if progress.phase != self._phase:
+            self._phase = progress.phase
+            self._view.phase(progress.phase, progress.planned_s)
+        self._view.tick(
+            {
+                "phase": progress.phase,
+                "elapsed_s": progress.elapsed_s,
+                "planned_s": progress.planned_s,
+                "journeys": progress.journeys,
+                "faults": progress.faults,
+                "note": progress.note,
+            }
+        )
+
+
+def _run_one(scenario: Scenario, request: Request) -> ExitCode:
+    folder = store.create(request.out, scenario.name, time.time())
+    try:
+        return _run_in(scenario, request, folder)
+    finally:
+        folder.close()
+
+
+def _run_in(scenario: Scenario, request: Request, folder: store.RunFolder) -> ExitCode:
+    root = _root(scenario)
+    chaos = ChaosToolkit(scenario, root, folder.path, folder.run_id)
+    plan = _plan(scenario, request, folder, chaos)
+    folder.write(store.PLAN, (json.dumps(plan, indent=2) + "\n").encode())
+    folder.write(store.SCENARIO, store.scenario_text(resolved(scenario)).encode())
+    key = plan["environment"]["key"]
+    known = baselines.accepted(Path("results/baselines"), scenario.name, key)
+    stack_id = stack_id_local(project_root())
+    words.note(f"{scenario.name}: run {folder.run_id}")
+    view = make_view(sys.stderr, sys.stderr.isatty())
+    try:
+        with Interrupts() as interrupts:
+            lab = Lab(
+                scenario=scenario,
+                clock=interrupts,
+                stop=interrupts,
+                stack=LocalTarget(request.defects, words.note),
+                load=LocustLoad(
+                    scenario.load, root, folder.path / store.SAMPLES, seed=plan["seed"]
+                ),
+                chaos=chaos,
+                faults=Safety(stack_id, folder.run_id, folder.path),
+                metrics=None if scenario.client_side_only else Prometheus(),
+                store=folder,
+                watcher=_Watcher(view),
+            )
+            evidence = run(lab, known)
+    finally:
+        view.close()
+    store.save_evidence(folder, evidence)
+    conclusion = conclude(evidence, store.facts_of(plan))
+    _publish(folder, conclusion)
+    _tell(conclusion, folder, request.output)
+    return ExitCode(conclusion.result["verdict"]["exit_code"])
+
+
+def _plan(
+    scenario: Scenario, request: Request, folder: store.RunFolder, chaos: ChaosToolkit
+) -> dict[str, Any]:
+    """Everything decided before anything is touched."""
+    document = resolved(scenario)
+    parts = ("load", "phases", "faults", "with")
+    compared = {key: document[key] for key in parts if key in document}
+    compared["experiment"] = chaos.document()
+    return {
+        "run_id": folder.run_id,
+        "scenario_path": scenario.path,
+        "command": shlex.join(["harness", *sys.argv[1:]]),
+        "seed": secrets.randbelow(2**31),
+        "defects": list(request.defects),
+        "environment": surroundings.environment(scenario.stack.driver, compared),
+        "candidate": surroundings.candidate(_root(scenario)),
+    }
+
+
+def _publish(folder: store.RunFolder, conclusion: Conclusion) -> None:
+    """Write every document, seal the folder, and read the result back."""
+    for name, data in render_all(conclusion).items():
+        folder.write(name, data)
+    store.seal(folder.path)
+    if store.read_result(folder.path) != json.loads(render(conclusion, "json")):
+        raise store.damaged(folder.path, ValueError("the result reads back differently"))
+
+
+def _tell(conclusion: Conclusion, folder: store.RunFolder, output: str) -> None:
+    words.say(render(conclusion, output).decode())
+    words.note(f"report: {folder.path / 'report.html'}")
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a") as stream:
+            stream.write(render(conclusion, "markdown").decode())

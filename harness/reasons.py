@@ -1,0 +1,43 @@
+"""Reason codes: every way in which a run can be less than a pass, and what each means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+REASONS: Mapping[str, str] = {
+    "abort_condition": "A declared abort condition held, so the run was stopped: a FAIL.",
+    "aborted": "An operator, a signal or a deadline stopped the run.",
+    "activity_failed": "An activity of the experiment failed although its faults were proven.",
+    "alert_fired_before": "The alert was firing before the fault, so it says nothing about it.",
+    "check_error": "Judging this objective raised an error; it counts as not judged.",
+    "error": "The harness or its infrastructure failed during the run.",
+    "fault_not_applied": "No proof from outside that the fault bit.",
+    "fault_not_held": "The fault was seen to bite for less than 95 % of its planned time.",
+    "gap": "Prometheus has too few samples in this phase.",
+    "insufficient_samples": "Fewer than 10 seconds or 299 effectively independent requests.",
+    "limit_violated": "The observed value is on the wrong side of its limit.",
+    "load_lost": "The load generator died before its time.",
+    "load_saturated": "The load generator itself was late: its latencies cannot be believed.",
+    "many_series": "The SLI's query returned several series where one is needed.",
+    "metrics_lost": "Prometheus stopped answering.",
+    "nan": "The SLI was not a number where it was needed.",
+    "no_baseline": "There is no accepted run to compare with.",
+    "no_data": "The SLI's query returned nothing.",
+    "no_load": "The load generator recorded nothing.",
+    "no_objective": "A journey that must be spared has no objective that says what well means.",
+    "no_objectives": "No objective was judged that could fail.",
+    "no_samples": "No request of this journey was due in this phase.",
+    "no_such_alert": "Prometheus has no alert rule of this name.",
+    "not_recovered": "The users were not well again when the observation ended.",
+    "nothing_ran": "The run never reached its steady phase.",
+    "offered_load_low": "Less than 95 % of the planned arrivals were sent outside the fault.",
+    "phase_not_reached": "The run ended before this phase.",
+    "recovery_not_measured": "There is no proven fault and heal to count recovery from.",
+    "regression": "Worse than the accepted runs by more than the margin and their own noise.",
+    "relapsed": "Well again, but out of bounds once more later.",
+    "steady_state_not_decided": "Steady state could not be decided, so nothing was injected.",
+    "steady_state_violated": "The objectives did not hold before the fault; nothing was injected.",
+    "straddles_limit": "The limit lies inside the interval of the observed value.",
+    "too_few_runs": "Fewer than ten accepted runs cannot tell noise from change.",
+    "within_noise": "Worse than the margin, but runs like the accepted ones do that by chance.",
+}

@@ -1,0 +1,85 @@
+"""What the file may say already but this version cannot do: refused, never ignored.
+
+One row each; what becomes available loses its row, and nothing else changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from harness.model import BaselineThreshold
+from harness.objectives import RUN_STATS, quantile_of
+from harness.scenario import lines
+from harness.scenario.problems import Mark, Problem
+from harness.scenario.tree import Node, at, key_mark
+
+Finder = Callable[[Node], Iterator[Mark]]
+
+
+def _key(name: str) -> Finder:
+    def find(root: Node) -> Iterator[Mark]:
+        if at(root, name) is not None:
+            yield key_mark(root, name)
+
+    return find
+
+
+def _driver(name: str) -> Finder:
+    def find(root: Node) -> Iterator[Mark]:
+        node = at(root, "stack", "driver")
+        if node is not None and node.value == name:
+            yield node.mark
+
+    return find
+
+
+def _fault(kind: str) -> Finder:
+    def find(root: Node) -> Iterator[Mark]:
+        faults = at(root, "faults")
+        for fault in faults.value if faults and isinstance(faults.value, list) else ():
+            node = at(fault, "kind")
+            if node is not None and node.value == kind:
+                yield node.mark
+
+    return find
+
+
+def _run_stat(stat: str) -> Finder:
+    assert stat in RUN_STATS
+
+    def find(root: Node) -> Iterator[Mark]:
+        for section in ("objectives", "abort"):
+            for line in lines.read(root, section)[0]:
+                if getattr(line.condition, "stat", "") == stat:
+                    yield line.mark
+
+    return find
+
+
+def _baseline_beyond_quantiles(root: Node) -> Iterator[Mark]:
+    for line in lines.read(root, "objectives")[0]:
+        condition = line.condition
+        if isinstance(condition, BaselineThreshold) and quantile_of(condition.stat) is None:
+            yield line.mark
+
+
+NOT_YET: Mapping[str, Finder] = {
+    "stack driver compose": _driver("compose"),
+    "stack driver kubernetes": _driver("kubernetes"),
+    "stack driver external": _driver("external"),
+    "targets": _key("targets"),
+    "durability": _key("durability"),
+    "an objective on lost writes": _run_stat("lost"),
+    "an objective on duplicated writes": _run_stat("duplicated"),
+    "a baseline objective on anything but a latency quantile": _baseline_beyond_quantiles,
+    "fault kind pod_kill": _fault("pod_kill"),
+}
+
+
+def refusals(root: Node) -> list[Problem]:
+    """A problem for each use of what is not available."""
+    return [
+        Problem(mark, f"{what} is not available in this version")
+        for what, find in NOT_YET.items()
+        for mark in find(root)
+    ]

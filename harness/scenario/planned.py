@@ -1,0 +1,99 @@
+"""Which objectives the planned steady time can never decide, said before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+from harness.model import (
+    Condition,
+    Op,
+    Phase,
+    RecoveryFrom,
+    RecoveryLimit,
+    Scenario,
+    Threshold,
+)
+from harness.objectives import quantile_of, show
+from harness.units import show_duration
+
+_GROWING = (Op.LT, Op.LE)
+
+
+def undecidable(scenario: Scenario) -> tuple[str, ...]:
+    """One sentence for each objective that would be inconclusive even if all goes well.
+
+    A journey's share of the arrivals is unknown here, so the total is compared: what is
+    undecidable for all requests is so for a part of them.
+    """
+    return tuple(
+        warning for o in scenario.objectives for warning in _warnings(scenario, o.condition)
+    )
+
+
+def _warnings(scenario: Scenario, condition: Condition) -> Iterator[str]:
+    match condition:
+        case Threshold():
+            yield from _share_warnings(scenario, condition)
+        case RecoveryLimit():
+            yield from _recovery_warnings(scenario, condition)
+
+
+def _recovery_warnings(scenario: Scenario, condition: RecoveryLimit) -> Iterator[str]:
+    """Counted from the injection the fault's own hold is watched too, and may be unknown here."""
+    if condition.origin is RecoveryFrom.INJECTION:
+        return
+    watched_s = scenario.phases.recovery_s + scenario.phases.after_s
+    needed_s = condition.limit_s + (condition.sustained_s or 0.0)
+    if needed_s > watched_s:
+        yield (
+            f"{show(condition)} needs {show_duration(needed_s)} after the heal, watched are "
+            f"{show_duration(watched_s)} (recovery and after); lengthen phases.recovery"
+        )
+
+
+def _share_warnings(scenario: Scenario, condition: Threshold) -> Iterator[str]:
+    # scipy takes a while to import, and whoever only parses does not need it.
+    from harness.statistics import MIN_EFFECTIVE, MIN_SECONDS, requests_needed  # noqa: PLC0415
+
+    if Phase.STEADY not in condition.phases or condition.subject in scenario.slis:
+        return
+    allowed = _allowed_share(condition)
+    if allowed is None:
+        return
+    text = _steady_only(condition)
+    if allowed <= 0:
+        yield f"{text} can never be proven: no number of requests shows a share of zero"
+        return
+    steady_s, rate = scenario.phases.steady_s, scenario.load.arrivals_per_s
+    needed = max(MIN_EFFECTIVE, requests_needed(allowed))
+    planned = math.floor(steady_s * rate + 1e-9)
+    if steady_s < MIN_SECONDS:
+        yield (
+            f"{text} needs at least {MIN_SECONDS} s of steady, planned are "
+            f"{show_duration(steady_s)}; set phases.steady to {MIN_SECONDS}s or more"
+        )
+    if planned < needed:
+        longer = math.ceil(needed / rate)
+        yield (
+            f"{text} needs {needed:,} clean requests, planned are {planned:,}; "
+            f"set phases.steady to {longer}s or more, or raise load.arrivals"
+        )
+
+
+def _allowed_share(condition: Threshold) -> float | None:
+    """The share of requests that may be on the wrong side; None when no share is judged."""
+    quantile = quantile_of(condition.stat)
+    if quantile is not None:
+        return 1 - quantile
+    limit = condition.limit.value
+    if condition.stat in ("errors", "degraded") and condition.op in _GROWING:
+        return limit
+    if condition.stat == "availability" and condition.op in (Op.GT, Op.GE):
+        return 1 - limit
+    return None
+
+
+def _steady_only(condition: Threshold) -> str:
+    return show(replace(condition, phases=(Phase.STEADY,)))

@@ -1,0 +1,219 @@
+"""The shape of each section of a scenario file: its keys, their kinds, defaults and meanings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    model_validator,
+)
+
+from harness.scenario.fields import (
+    Duration,
+    LongerDuration,
+    ProjectFile,
+    Rate,
+    Request,
+    Shape,
+    Text,
+)
+
+OBJECTIVE_HELP = (
+    "One line: `name.stat < limit during phase, …`, `sli < limit at end`, "
+    "`recovery of name < 30s from heal sustained 10s`, `alert Name fires within 60s`, "
+    "`alert Name does not fire`, or `name.stat <= baseline +15% during steady`. "
+    "Load statistics: p50, p95, p99, p999 (any quantile), errors, availability, degraded, "
+    "goodput. SLI statistics: none (every sample), min, max, mean, last. "
+    "Phases: warmup, steady, fault, recovery, after."
+)
+OBJECTIVE_EXAMPLES = [
+    "orders.p99 < 250ms during steady, after",
+    "orders.errors < 0.5% during fault",
+    "recovery of orders < 30s from heal sustained 10s",
+    "lag < 100 at end",
+    "alert HighErrorRate fires within 60s",
+    "orders.p99 <= baseline +15% during steady",
+]
+#: Options of ``stack`` that mean something to each driver.
+STACK_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "local": ("profile",),
+    "compose": ("project", "file", "profile", "prometheus"),
+    "kubernetes": ("context", "namespace", "profile", "prometheus"),
+    "external": ("url", "prometheus"),
+}
+
+
+class Stack(Shape):
+    """The system under test: which driver finds or starts it, and where."""
+
+    driver: Literal["local", "compose", "kubernetes", "external"] = Field(
+        description="What brings the system up: processes of this machine, docker compose, "
+        "Kubernetes, or nothing (it is already running and not ours).",
+        examples=["local"],
+    )
+    project: Text | None = Field(
+        default=None, description="Compose project name.", examples=["shop"]
+    )
+    file: Text | None = Field(
+        default=None, description="Compose file.", examples=["docker-compose.yml"]
+    )
+    context: Text | None = Field(
+        default=None, description="Context of the kubeconfig.", examples=["staging"]
+    )
+    namespace: Text | None = Field(
+        default=None, description="Kubernetes namespace.", examples=["shop"]
+    )
+    url: Text | None = Field(
+        default=None,
+        description="Base URL of a running system.",
+        examples=["https://staging.example.com"],
+    )
+    prometheus: Text | None = Field(
+        default=None,
+        description="URL of the Prometheus that watches the system, where the driver does not "
+        "know it.",
+        examples=["http://localhost:9090"],
+    )
+    profile: Text | None = Field(
+        default=None, description="Which part of the stack to bring up.", examples=["orders"]
+    )
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> Stack:
+        given = {name for name in type(self).model_fields if getattr(self, name) is not None}
+        for name in sorted(given - {"driver", *STACK_OPTIONS[self.driver]}):
+            fitting = [d for d, options in STACK_OPTIONS.items() if name in options]
+            raise ValueError(
+                f"{name!r} means nothing to the driver {self.driver!r}; "
+                f"it belongs to {', '.join(fitting)}"
+            )
+        return self
+
+
+class Load(Shape):
+    """The offered load: what the users do, how often, and when they give up."""
+
+    profile: ProjectFile | None = Field(
+        default=None,
+        description="Locustfile with the users' journeys. Exactly one of `profile` and `http`.",
+        examples=["loadtests/orders.py"],
+    )
+    http: Annotated[list[Request], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Requests to send in turn, instead of a locustfile; objectives call them "
+        "`http`.",
+        examples=[["GET /items"]],
+    )
+    service: Text | None = Field(
+        default=None,
+        description="Service that `http` requests go to. Only with `http`.",
+        examples=["gateway", "my-api:80"],
+    )
+    arrivals: Rate = Field(
+        description="Constant arrival rate, whatever the answers do (open loop).",
+        examples=["100/s", "600/m"],
+    )
+    timeout: LongerDuration = Field(
+        description="After this long a user gives up; the request counts as failed.",
+        examples=["2s"],
+    )
+    max_in_flight: Annotated[int, Field(ge=1, le=2000)] | None = Field(
+        default=None,
+        description="Users at a time; further arrivals wait, and the wait counts. By default "
+        "arrivals × timeout × 1.25, from 10 to 2000.",
+        examples=[200],
+    )
+
+
+class Phases(Shape):
+    """Planned lengths. The fault's own length is its `hold`."""
+
+    warmup: Duration = Field(
+        default=5.0,
+        json_schema_extra={"default": "5s"},
+        description="Load runs, nothing is judged unless an objective names it.",
+        examples=["20s"],
+    )
+    steady: LongerDuration = Field(
+        default=30.0,
+        json_schema_extra={"default": "30s"},
+        description="The system as it is when well; objectives must hold before anything breaks.",
+        examples=["60s"],
+    )
+    recovery: Duration = Field(
+        default=60.0,
+        json_schema_extra={"default": "60s"},
+        description="How long to wait for recovery at most; ends early once it has held.",
+        examples=["90s"],
+    )
+    after: Duration = Field(
+        default=10.0,
+        json_schema_extra={"default": "10s"},
+        description="The system after recovery.",
+        examples=["30s"],
+    )
+
+
+class SliQuery(Shape):
+    """A Prometheus query, whole or as a ratio of two."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["query"]}, {"required": ["good", "total"]}]}
+    )
+
+    query: Text | None = Field(
+        default=None,
+        description="PromQL that gives one number. Either this, or `good` and `total`.",
+        examples=["sum(kafka_consumer_lag)"],
+    )
+    good: Text | None = Field(
+        default=None,
+        description="PromQL for the good events; divided by `total`.",
+        examples=['sum(rate(http_requests_total{code!~"5.."}[10s]))'],
+    )
+    total: Text | None = Field(
+        default=None,
+        description="PromQL for all events.",
+        examples=["sum(rate(http_requests_total[10s]))"],
+    )
+
+    @model_validator(mode="after")
+    def _one_form(self) -> SliQuery:
+        ratio = self.good is not None, self.total is not None
+        if self.query is None and not all(ratio):
+            raise ValueError("expected `query`, or both `good` and `total`")
+        if self.query is not None and any(ratio):
+            raise ValueError("expected either `query`, or `good` and `total`, not both")
+        return self
+
+    @property
+    def promql(self) -> str:
+        """The one query that gives the value."""
+        return self.query or f"({self.good}) / ({self.total})"
+
+
+class Durability(Shape):
+    """Writes that were acknowledged and must be there afterwards."""
+
+    writes: Text = Field(
+        description="The request that writes, by its name in the load.", examples=["POST /orders"]
+    )
+    read: Text = Field(
+        description="Where the writes are read back: store and table.",
+        examples=["postgres.orders"],
+    )
+    key: Text = Field(description="The field that identifies a write.", examples=["order_id"])
+
+
+class GatedObjective(Shape):
+    """An objective together with what its failure does."""
+
+    check: Text = Field(description=OBJECTIVE_HELP, examples=OBJECTIVE_EXAMPLES)
+    gate: Literal["fail", "warn"] = Field(
+        default="fail",
+        description="`fail`: a failed check fails the run. `warn`: it is reported only.",
+        examples=["warn"],
+    )
