@@ -29,7 +29,7 @@ class Shopper(OpenLoop, FastHttpUser):
     def assistant(self) -> None:
         with self.client.post(
             "/assistant",
-            json={"message": "Which shoes go with a green dress?"},
+            json={"prompt": "Which shoes go with a green dress?"},
             name="assistant",
             catch_response=True,
         ) as answer:

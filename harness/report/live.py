@@ -151,9 +151,13 @@ class LiveView:
 
 
 def sparkline(values: list[float | None], limit: float | None = None, least: float = 0.0) -> str:
-    """Eight heights; a gap is a space. The top is the limit, or what is higher."""
+    """Eight heights; a gap is a space. The top is the limit, or what is higher.
+
+    Without a limit the top is at least twice the lowest value, so that noise stays small.
+    """
     known = [v for v in values if v is not None]
-    top = max([*known, least, *([] if limit is None else [limit])], default=0.0)
+    spare = 2 * min(known, default=0.0) if limit is None else limit
+    top = max([*known, least, spare])
     if top <= 0:
         return "".join(" " if v is None else _LEVELS[0] for v in values)
     steps = len(_LEVELS) - 1

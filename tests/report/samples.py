@@ -130,8 +130,7 @@ def _evidence(story: Story) -> Evidence:
         faults=(),
         phases=PhasePlan(warmup_s=story.warmup_s, steady_s=60, recovery_s=60, after_s=30),
         slis={name: Sli(name=name, query=f"sum({name})") for name in story.slis},
-        objectives=tuple(Objective(text=t, condition=parse(t)) for t in story.objectives)
-        + (_baseline(),),
+        objectives=(*(Objective(text=t, condition=parse(t)) for t in story.objectives), _baseline()),
         abort=(),
         only_affects=(),
         client_side_only=False,
