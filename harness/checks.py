@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from harness import evidence as kinds
 from harness.baseline import judge_baseline
 from harness.evidence import Evidence
 from harness.judge import (
@@ -83,7 +84,25 @@ def all_checks(evidence: Evidence, windows: Windows) -> tuple[Check, ...]:
     checks: list[Check] = []
     for objective in evidence.scenario.objectives:
         checks += _safely(objective, objective.condition, windows, evidence)
-    return (*checks, *_bystanders(evidence, windows))
+    found = (*checks, *_bystanders(evidence, windows))
+    return tuple(_spare_if_cut_short(c, evidence, windows) for c in found)
+
+
+_CUTS = (kinds.ABORTED, kinds.ERROR, kinds.METRICS_LOST, kinds.LOAD_LOST)
+
+
+def _spare_if_cut_short(check: Check, evidence: Evidence, windows: Windows) -> Check:
+    """A phase that was not allowed to end has not shown that its objective would be missed."""
+    cut = next((e for e in evidence.events if e.kind in _CUTS), None)
+    if cut is None or check.outcome is not Outcome.FAIL:
+        return check
+    unfinished = {"", "end", *(phase for phase, w in windows.items() if w.end >= cut.at)}
+    if check.phase not in unfinished:
+        return check
+    because = f"{check.because}; but the run was stopped before it could show more"
+    return replace(
+        check, outcome=Outcome.INCONCLUSIVE, code="phase_cut_short", because=because, remedy=""
+    )
 
 
 def _safely(

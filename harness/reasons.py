@@ -31,6 +31,7 @@ REASONS: Mapping[str, str] = {
     "not_recovered": "The users were not well again when the observation ended.",
     "nothing_ran": "The run never reached its steady phase.",
     "offered_load_low": "Less than 95 % of the planned arrivals were sent outside the fault.",
+    "phase_cut_short": "The run was stopped in this phase, before it could show more.",
     "phase_not_reached": "The run ended before this phase.",
     "recovery_not_measured": "There is no proven fault and heal to count recovery from.",
     "regression": "Worse than the accepted runs by more than the margin and their own noise.",

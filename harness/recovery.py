@@ -160,7 +160,7 @@ def silent(records: Records, start: float, end: float) -> bool:
     Five seconds, or ten times what its requests are apart, whichever is longer.
     """
     at = np.sort(records["intended"][records["intended"] < end])
-    if len(at) == 0 or end <= start:
+    if end <= start or not (at >= start).any():
         return True
     apart_s = float(end - at[0]) / len(at)
     watched = np.concatenate(([start], at[at >= start], [end]))

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from hypothesis import settings
 
 from harness import evidence as kinds
 from harness.checks import all_checks
@@ -37,6 +38,10 @@ from harness.objectives import parse, show
 from harness.samples import RECORD, Kind, LoadSamples, Records, RequestOutcome, SeriesName
 from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED, phases
 from harness.verdict import judge_run
+
+# The same examples each time, and no deadline: other work shares the machine.
+settings.register_profile("harness", deadline=None, derandomize=True, database=None)
+settings.load_profile("harness")
 
 ZERO = 1_700_000_000.0  #: start of the load, seconds since the epoch
 RATE = 200.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import builders  # noqa: F401 - sets hypothesis up
 import numpy as np
 import pytest
 from hypothesis import given

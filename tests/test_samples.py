@@ -164,7 +164,7 @@ PLANNED = {
     "nothing": (3, 3, 0),
     "backwards": (4, 3, 0),
     "between two arrivals": (0.001, 0.004, 0),
-    "exactly one arrival": (0.005, 0.0099, 1),
+    "exactly one arrival": (0.004, 0.009, 1),
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from builders import (
     AFTER,
@@ -147,7 +149,7 @@ def test_phases_lie_side_by_side_wherever_the_load_ends(length_s: float) -> None
     happened = tuple(e for e in events(without=[LOAD_STOPPING]) if e.at <= end)
     found = phases((*happened, event(LOAD_STOPPING, end)), (fault(),), PLAN)
     borders = list(found.values())
-    assert all(a.end == b.start for a, b in zip(borders, borders[1:], strict=False))
+    assert all(a.end == b.start for a, b in pairwise(borders))
     assert (borders[0].start, borders[-1].end) == (ZERO, end)
     assert all(w.length_s > 0 for w in borders)
 

@@ -21,7 +21,7 @@ from harness.report.words import PHASES, clean, milliseconds, phase_name, value
 
 STOP = "Ctrl-C heals and stops"
 HISTORY = 240
-BAR, NAME = 10, 18
+NAME = 18
 EVERY_S = 10.0
 _LEVELS = "▁▂▃▄▅▆▇█"
 
@@ -104,15 +104,15 @@ class LiveView:
         return line
 
     def _bar(self, name: str) -> str:
+        length = max(3, min(10, (self._console.width - 58) // len(PHASES)))
         took, planned = self._took.get(name), self._planned.get(name)
         if took is None:
-            return "░" * BAR
+            return "░" * length
         if name != self._phase:
-            return "█" * BAR
+            return "█" * length
         # Without a plan there is no share to show, only that it goes on.
-        share = min(1.0, took / planned) if planned else 0.5
-        full = int(share * BAR)
-        return "█" * full + "░" * (BAR - full)
+        full = int(length * (min(1.0, took / planned) if planned else 0.5))
+        return "█" * full + "░" * (length - full)
 
     def _clock(self, name: str) -> str:
         planned = self._planned.get(name)

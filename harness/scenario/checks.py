@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from harness.scenario.fields import inside_project
 from harness.scenario.problems import Problem, did_you_mean, quoted
+from harness.scenario.sections import STACK_OPTIONS
 from harness.scenario.tree import Node, at, key_mark
 from harness.units import parse_duration_s, parse_rate_per_s
 
@@ -28,6 +30,7 @@ def check(root: Node, exists: Exists) -> Iterator[Problem]:
             yield Problem(mark, "load.service is only for load.http; a locustfile names its own")
     if at(root, "with") is not None and at(root, "experiment") is None:
         yield Problem(key_mark(root, "with"), "with is only for experiment; faults say it directly")
+    yield from _stack_options(root)
     yield from _files(root, exists)
     yield from _rates(root)
     yield from _metrics(root)
@@ -53,10 +56,25 @@ def _one_of(root: Node, path: tuple[str, ...], a: str, b: str, also: str) -> Ite
         yield Problem(key_mark(root, *path), message)
 
 
+def _stack_options(root: Node) -> Iterator[Problem]:
+    """An option of another driver would be silently without effect."""
+    stack, driver = at(root, "stack"), at(root, "stack", "driver")
+    if stack is None or driver is None or str(driver.value) not in STACK_OPTIONS:
+        return
+    for name in stack.keys:
+        fitting = [d for d, options in STACK_OPTIONS.items() if name in options]
+        if fitting and driver.value not in fitting:
+            message = (
+                f"stack.{name} means nothing to the driver {driver.value}; "
+                f"it is for {', '.join(fitting)}"
+            )
+            yield Problem(key_mark(stack, name), message)
+
+
 def _files(root: Node, exists: Exists) -> Iterator[Problem]:
     for path in (("load", "profile"), ("experiment",)):
         node = at(root, *path)
-        if node is None or not isinstance(node.value, str) or not node.value:
+        if node is None or not isinstance(node.value, str) or not inside_project(node.value):
             continue
         if "\0" in node.value or not exists(node.value):
             message = f"{'.'.join(path)}: there is no file {quoted(node.value)} in the project"

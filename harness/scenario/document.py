@@ -70,7 +70,7 @@ def _codepoint(character: object) -> str:
 
 
 def _yaml_message(error: MarkedYAMLError) -> str:
-    problem = str(error.problem or "cannot be read").replace("\\t", "a tab")
+    problem = str(error.problem or "cannot be read").replace("character '\\t'", "a tab")
     context = f" ({error.context})" if error.context else ""
     return f"this is not YAML: {problem}{context}"
 
@@ -107,7 +107,7 @@ class _Reader:
                 case DocumentStartEvent():
                     mark = self._mark(event)
                     if seen:
-                        raise _StopReading(mark, "a second document starts here; one file, one")
+                        raise _StopReading(mark, "a second document starts here; a file holds one")
                     if event.version is not None and tuple(event.version) != (1, 2):
                         raise _StopReading(mark, "only YAML 1.2 is read; remove %YAML")
                     seen = True
@@ -150,7 +150,7 @@ class _Reader:
         return node
 
     def _deeper(self, depth: int, mark: Mark) -> int:
-        if depth >= MAX_DEPTH:
+        if depth > MAX_DEPTH:
             raise _StopReading(mark, f"nested deeper than {MAX_DEPTH} levels")
         return depth + 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -19,8 +20,8 @@ from pydantic import (
 from harness.scenario.problems import quoted
 from harness.units import parse_duration_s, parse_rate_per_s
 
-LONGEST_S = 30 * 86400.0
-HIGHEST_RATE = 1_000_000.0
+LONGEST = "30d"
+HIGHEST_RATE = "1000000/s"
 
 _NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+)"
 #: For editors, which see the file before its variables are filled in.
@@ -37,21 +38,19 @@ def _text(value: object, kind: str) -> str:
     return value
 
 
-def _number(value: object, kind: str, read: Callable[[str], float], most: float) -> float:
+def _number(value: object, kind: str, read: Callable[[str], float], most: str) -> float:
     text = _text(value, kind)
     try:
         number = read(text)
-    except OverflowError:
-        number = most * 2
     except ValueError as error:
         raise ValueError(str(error).replace(repr(text), quoted(text), 1)) from error
-    if number > most:
-        raise ValueError(f"{quoted(text)} is too much; at most {most:,.0f}")
+    if number > read(most):
+        raise ValueError(f"{quoted(text)} is too much; at most {most}")
     return number
 
 
 def _duration(value: object) -> float:
-    return _number(value, "a duration such as 15s", parse_duration_s, LONGEST_S)
+    return _number(value, "a duration such as 15s", parse_duration_s, LONGEST)
 
 
 def _longer(value: float) -> float:
@@ -77,12 +76,19 @@ def _request(value: object) -> str:
 def _argument(value: object) -> str | int | float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"expected text or a number, found {quoted(value)}")  # noqa: TRY004
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not a number that can be handed on")
     return value
+
+
+def inside_project(text: str) -> bool:
+    """Whether a path can be one below the project's root."""
+    return bool(text) and not text.startswith(("/", "~")) and ".." not in text.split("/")
 
 
 def _project_file(value: object) -> str:
     text = _text(value, "a path such as loadtests/orders.py")
-    if not text or text.startswith(("/", "~")) or ".." in text.split("/"):
+    if not inside_project(text):
         raise ValueError(f"{quoted(text)} must be a path inside the project, relative to its root")
     return text
 

@@ -18,6 +18,8 @@ from harness.objectives import (
 from harness.scenario.problems import Mark, Problem, did_you_mean
 from harness.scenario.tree import Node, at
 
+#: Messages quote the line; a longer one is a slip of the quotes.
+LONGEST = 200
 _STATS = (*LOAD_STATS, *SERIES_STATS, *RUN_STATS)
 #: Words whose slips can be told from a name by where they stand.
 _SLOTS = (
@@ -53,11 +55,13 @@ def read(root: Node, section: str) -> tuple[list[Line], list[Problem]]:
     lines, problems = [], []
     for node in texts(root, section):
         text = str(node.value)
+        if len(text) > LONGEST:
+            problems.append(Problem(node.mark, f"this line is longer than {LONGEST} characters"))
+            continue
         try:
             lines.append(Line(parse(text), node.mark))
-        except (ObjectiveError, OverflowError) as error:
-            message = "a number is too large" if isinstance(error, OverflowError) else str(error)
-            problems.append(Problem(node.mark, message + hint(text)))
+        except ObjectiveError as error:
+            problems.append(Problem(node.mark, str(error) + hint(text)))
     return lines, problems
 
 

@@ -17,10 +17,12 @@ def merge(base: Node, over: Node) -> Node:
     """Mappings key by key; anything else, lists too, is replaced."""
     if not isinstance(base.value, dict) or not isinstance(over.value, dict):
         return over
-    children = dict(base.value)
+    children, keys = dict(base.value), dict(base.keys)
     for key, child in over.value.items():
         children[key] = merge(children[key], child) if key in children else child
-    return Node(children, base.mark, base.end, {**base.keys, **over.keys})
+        if children[key] is child:  # a merged mapping still begins where the base has it
+            keys[key] = over.keys[key]
+    return Node(children, base.mark, base.end, keys)
 
 
 def without_profiles(root: Node) -> Node:

@@ -75,7 +75,7 @@ def _share_warnings(scenario: Scenario, condition: Threshold) -> Iterator[str]:
             f"{show_duration(steady_s)}; set phases.steady to {MIN_SECONDS}s or more"
         )
     if planned < needed:
-        longer = math.ceil(needed / rate)
+        longer = max(MIN_SECONDS, math.ceil(needed / rate))
         yield (
             f"{text} needs {needed:,} clean requests, planned are {planned:,}; "
             f"set phases.steady to {longer}s or more, or raise load.arrivals"

@@ -65,7 +65,7 @@ def did_you_mean(word: str, known: Iterable[str], *, label: str = "known") -> st
     folded = {name.lower(): name for name in names}
     close = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     if close:
-        return f"; did you mean {folded[close[0]]!r}?"
+        return f"; did you mean '{folded[close[0]]}'?"
     return f"; {label}: {', '.join(names)}" if names and label else ""
 
 

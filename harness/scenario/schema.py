@@ -49,10 +49,19 @@ AbortLine = Annotated[
 ]
 
 
+def _whole(value: object) -> object:
+    """``true`` and ``1.0`` equal 1 in Python, but are no version."""
+    if type(value) is not int:
+        raise ValueError(f"expected 1, found {quoted(value)}")
+    return value
+
+
 class ScenarioFile(Shape):
     """What one reliability run does and asks for."""
 
-    version: Literal[1] = Field(description="Version of this file format.", examples=[1])
+    version: Annotated[Literal[1], BeforeValidator(_whole)] = Field(
+        description="Version of this file format.", examples=[1]
+    )
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")] = Field(
         description="Name of the scenario; runs and baselines are kept under it.",
         examples=["kafka-broker-down"],

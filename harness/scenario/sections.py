@@ -81,17 +81,6 @@ class Stack(Shape):
         default=None, description="Which part of the stack to bring up.", examples=["orders"]
     )
 
-    @model_validator(mode="after")
-    def _options_fit(self) -> Stack:
-        given = {name for name in type(self).model_fields if getattr(self, name) is not None}
-        for name in sorted(given - {"driver", *STACK_OPTIONS[self.driver]}):
-            fitting = [d for d, options in STACK_OPTIONS.items() if name in options]
-            raise ValueError(
-                f"{name!r} means nothing to the driver {self.driver!r}; "
-                f"it belongs to {', '.join(fitting)}"
-            )
-        return self
-
 
 class Load(Shape):
     """The offered load: what the users do, how often, and when they give up."""
@@ -161,7 +150,12 @@ class SliQuery(Shape):
     """A Prometheus query, whole or as a ratio of two."""
 
     model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["query"]}, {"required": ["good", "total"]}]}
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["query"], "properties": {"good": False, "total": False}},
+                {"required": ["good", "total"], "properties": {"query": False}},
+            ]
+        }
     )
 
     query: Text | None = Field(

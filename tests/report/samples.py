@@ -37,6 +37,15 @@ from harness.timeline import phases
 from harness.verdict import judge_run
 
 ZERO = 1_795_248_000.0  # 2026-11-21T08:00:00Z
+ENVIRONMENT: dict[str, Any] = {
+    "key": "4f1c2a9d3b7e",
+    "driver": "local",
+    "cpus": 8,
+    "memory_class_gib": 16,
+    "name": "ci",
+    "plan": "9a0b1c2d3e4f",
+    "noted": {"cpu": "x86-64", "kernel": "6.1.0", "python": "3.13.1"},
+}
 OBJECTIVES = (
     "assistant.p99 < 800ms during steady, after",
     "assistant.errors < 1% during steady, fault, recovery, after",
@@ -79,7 +88,7 @@ def tell(story: Story) -> tuple[dict[str, Any], dict[str, Any]]:
     verdict = judge_run(evidence, checks, windows)
     facts = Facts(
         run_id="20261121T080000Z-llm-timeout-7f3a1c",
-        environment={"driver": "local", "cpus": 8, "memory_gib": 16, "HARNESS_ENV": "ci"},
+        environment=ENVIRONMENT,
         candidate={"commit": "8cf0d0d", "versions": {"gateway": "1.4.2", "llm-gateway": "0.9.0"}},
         compared_with=(
             "20261120T080000Z-llm-timeout-11aa22",
@@ -130,7 +139,10 @@ def _evidence(story: Story) -> Evidence:
         faults=(),
         phases=PhasePlan(warmup_s=story.warmup_s, steady_s=60, recovery_s=60, after_s=30),
         slis={name: Sli(name=name, query=f"sum({name})") for name in story.slis},
-        objectives=(*(Objective(text=t, condition=parse(t)) for t in story.objectives), _baseline()),
+        objectives=(
+            *(Objective(text=t, condition=parse(t)) for t in story.objectives),
+            _baseline(),
+        ),
         abort=(),
         only_affects=(),
         client_side_only=False,
@@ -299,7 +311,7 @@ FIXED: dict[str, Any] = {
             "orders.errors < 1% during fault",
         ],
     },
-    "environment": {"driver": "local"},
+    "environment": ENVIRONMENT,
     "candidate": {"commit": "8cf0d0d"},
     "verdict": {
         "evidence": "fail",

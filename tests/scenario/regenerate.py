@@ -1,6 +1,6 @@
-"""Writes what is generated from the scenario's models: `.venv/bin/python tests/scenario/regenerate.py`.
+"""Writes what is generated from the scenario's models; run it after a wanted change.
 
-The tests compare; this is for after a wanted change.
+.venv/bin/python tests/scenario/regenerate.py
 """
 
 from __future__ import annotations

@@ -1,0 +1,40 @@
+"""What validate says up front about objectives that cannot be decided."""
+
+from __future__ import annotations
+
+import pytest
+from goodtext import INLINE, changed, load
+
+from harness.scenario import undecidable
+
+# ruff: noqa: E501 - messages are compared in full
+
+MORE = "or raise load.arrivals"
+ROWS = [
+    ("enough requests for a p99", "http.p99 < 1s during steady", "30s", []),
+    ("enough requests for a share", "http.errors < 0.1% during steady", "60s", []),
+    ("the fault phase is a census", "http.errors < 0.1% during fault", "30s", []),
+    ("a rate is no share", "http.goodput > 40/s during steady", "5s", []),
+    ("recovery inside what is watched", "recovery < 70s", "30s", []),
+    ("counted from the injection the hold is watched as well", "recovery < 80s from injection", "30s", []),
+    ("too few requests for a small share", "http.errors < 0.1% during steady", "30s", [f"http.errors < 0.1% during steady needs 2,995 clean requests, planned are 1,500; set phases.steady to 60s or more, {MORE}"]),
+    ("only steady is named", "http.availability > 99.9% during steady, after", "30s", [f"http.availability > 99.9% during steady needs 2,995 clean requests, planned are 1,500; set phases.steady to 60s or more, {MORE}"]),
+    ("too few requests for a high quantile", "http.p999 < 1s during steady", "30s", [f"http.p999 < 1s during steady needs 2,995 clean requests, planned are 1,500; set phases.steady to 60s or more, {MORE}"]),
+    ("too few seconds and requests", "http.p99 < 1s during steady", "5s", ["http.p99 < 1s during steady needs at least 10 s of steady, planned are 5s; set phases.steady to 10s or more", f"http.p99 < 1s during steady needs 299 clean requests, planned are 250; set phases.steady to 10s or more, {MORE}"]),
+    ("even a coarse share needs an effective sample", "http.errors < 50% during steady", "5s", ["http.errors < 50% during steady needs at least 10 s of steady, planned are 5s; set phases.steady to 10s or more", f"http.errors < 50% during steady needs 299 clean requests, planned are 250; set phases.steady to 10s or more, {MORE}"]),
+    ("zero is never proven", "http.errors <= 0% during steady", "30s", ["http.errors <= 0% during steady can never be proven: no number of requests shows a share of zero"]),
+    ("all is never proven", "http.availability >= 100% during steady", "30s", ["http.availability >= 100% during steady can never be proven: no number of requests shows a share of zero"]),
+    ("recovery beyond what is watched", "recovery < 65s sustained 10s", "30s", ["recovery < 65s sustained 10s needs 75s after the heal, watched are 70s (recovery and after); lengthen phases.recovery"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "steady", "expected"), [r[1:] for r in ROWS], ids=[r[0] for r in ROWS]
+)
+def test_undecidable(line: str, steady: str, expected: list[str]) -> None:
+    text = changed(INLINE, "metrics: none", f"metrics: none\nphases: {{steady: {steady}}}")
+    if line.startswith("recovery"):
+        text += f"  - {line}\n"
+    else:
+        text = changed(text, "http.errors < 2% during steady", line)
+    assert list(undecidable(load(text))) == expected
