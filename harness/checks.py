@@ -322,7 +322,8 @@ def _alert_check(objective: Objective, condition: AlertExpectation, evidence: Ev
     if not proven:
         return unmet(objective, "", "fault_not_applied", "no fault was proven to count from")
     onset = min(proven)
-    if any(t < onset for t in firing):
+    called = min(f.called_at or f.intended_at for f in evidence.faults)
+    if any(t < called for t in firing):
         because = "it fired already before the fault"
         return unmet(objective, "", "alert_fired_before", because, "Let it resolve first.")
     if not firing:
@@ -331,7 +332,7 @@ def _alert_check(objective: Objective, condition: AlertExpectation, evidence: Ev
             because = f"it had not fired {watched_s:.0f} s after the fault, when watching ended"
             return unmet(objective, "", "not_watched_long_enough", because, "Lengthen the phases.")
         return _alert(objective, Outcome.FAIL, "never fired", None, condition.within_s)
-    seconds = min(firing) - onset
+    seconds = max(0.0, min(firing) - onset)  # it may be quicker than the proof
     outcome = Outcome.PASS if seconds <= condition.within_s else Outcome.FAIL
     because = f"fired {seconds:.0f} s after the fault was proven"
     return _alert(objective, outcome, because, seconds, condition.within_s)

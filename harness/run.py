@@ -73,7 +73,7 @@ class _Run:
     metrics_asked_at: float = -math.inf
     load_started: bool = False
     prepared: bool = False
-    winding_up: bool = False
+    unwritten: bool = False
     phase: str = "setup"
     phase_started: float = 0.0
     phase_planned_s: float | None = None
@@ -171,6 +171,10 @@ class _Run:
         self._fetch(now)
         so_far = self._evidence((*self.events, Event(at=now, kind=LOAD_STOPPING)))
         windows = phases(so_far.events, so_far.faults, plan)
+        for name, series in self.series.items():
+            if series.problem:
+                because = f"SLI {name} gave nothing to go by in steady: {series.problem}"
+                self._stop(kinds.STEADY_STOPPED, outcome=Outcome.INCONCLUSIVE, message=because)
         outcomes = tuple(c.outcome for c in steady_checks(so_far, windows) if c.gate is Gate.FAIL)
         if outcomes and worst(outcomes) is not Outcome.PASS:
             self._stop(kinds.STEADY_STOPPED, outcome=worst(outcomes))
@@ -260,6 +264,8 @@ class _Run:
         by = self.lab.stop.asked_by()
         if by is not None:
             self._stop(kinds.ABORTED, by=by)
+        if self.unwritten:
+            raise Stopped
         if not self.lab.faults.guarded():
             self._stop(kinds.ERROR, message="the guardian died")
         problem = self.lab.load.problem()
@@ -285,7 +291,6 @@ class _Run:
 
         No step may keep a later one from being taken, whatever it raises.
         """
-        self.winding_up = True
         self._enter("wind-up", None)
         for step in (
             self.lab.chaos.kill,
@@ -346,12 +351,14 @@ class _Run:
     def _event(self, kind: str, **data: object) -> None:
         event = Event(at=self.lab.clock.now(), kind=kind, data=data)
         self.events.append(event)
+        if self.unwritten:
+            return
         try:
             self.lab.store.event(event)
         except StoreError as error:
-            if not self.winding_up:
-                raise
-            # A full disk must not keep a fault from being healed; the error ends up in memory.
+            # A full disk must not keep a fault from being healed: the run stops at its next
+            # look, and says why from memory.
+            self.unwritten = True
             self.events.append(Event(at=event.at, kind=kinds.ERROR, data={"message": str(error)}))
 
     def _stop(self, kind: str, **data: object) -> None:

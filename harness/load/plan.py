@@ -50,11 +50,3 @@ def load(text: str) -> LoadPlan:
     """Parse :meth:`LoadPlan.dump`."""
     return LoadPlan(**json.loads(text))
 
-
-def users_needed(arrivals_per_s: float, timeout_s: float) -> int:
-    """Pool size that a total outage just fills: every arrival waits out its timeout.
-
-    By Little's law rate x timeout are in flight then; a quarter more keeps the pool from
-    being the bottleneck. Bounded so that a slip in a scenario cannot exhaust the machine.
-    """
-    return min(2000, max(10, math.ceil(arrivals_per_s * timeout_s * 1.25)))

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from harness.report import charts, tables
+from harness.report import charts, recovery_bar, tables
 from harness.report.headline import headline, loose_reasons, recovery_words
 from harness.report.words import (
     NOTHING,
@@ -31,7 +31,7 @@ def page(result: Result, timeline: Mapping[str, Any]) -> str:
     verdict = result["verdict"]
     return _template().render(
         result=result,
-        headline=headline(result).partition(": ")[2],
+        headline=_capital(headline(result).partition(": ")[2]),
         kind=verdict_kind(result),
         label=verdict_label(result),
         meaning=exit_meaning(verdict["exit_code"]),
@@ -143,9 +143,15 @@ def _recoveries(result: Result) -> tuple[tuple[str, Markup], ...]:
     found = []
     for number, recovery in enumerate(result["recovery"]):
         words = recovery_words(recovery)
-        drawn = "" if recovery["low"] is None else charts.recovery_bar(number, result, recovery)
-        found.append((words[:1].upper() + words[1:], Markup(drawn)))  # noqa: S704 - as above
+        drawn = "" if recovery["low"] is None else recovery_bar.draw(number, result, recovery)
+        found.append((_capital(words), Markup(drawn)))  # noqa: S704 - as above
     return tuple(found)
+
+
+def _capital(words: str) -> str:
+    """A sentence begins with a capital letter, but not one that begins with ``orders.p99``."""
+    first = words.partition(" ")[0]
+    return words if not first.isalpha() else words[:1].upper() + words[1:]
 
 
 def _flat(tree: Any, name: str = "") -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Small SVG pieces on one shared time axis: bands for phases, markers, panels with lines.
+"""Small SVG pieces: labels, rules, boxes, and lines that keep their gaps.
 
 Everything is a string of escaped markup. Colours come from the classes of the page, so that
 one drawing works in light, in dark and on paper.
@@ -7,38 +7,17 @@ one drawing works in light, in dark and on paper.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from harness.report.words import clean, clock
+from harness.report.words import clean
 
 WIDTH, LEFT, RIGHT = 960, 56, 14
 PLOT = WIDTH - LEFT - RIGHT
 LETTER = 6.1  #: mean width of a letter at the font size of the labels
-LANE, LANES = 14, 3
-NAMES_HEIGHT = 18
 
 Values = Sequence[float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """One phase on the time axis, in seconds since the start of the run."""
-
-    phase: str
-    name: str
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, slots=True)
-class Marker:
-    """One instant worth a line, with its words."""
-
-    at: float
-    label: str
-    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,108 +88,12 @@ def document(name: str, title: str, description: str, height: float, parts: Sequ
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """The time axis that every chart of a report shares."""
-
-    seconds: float
-    bands: Sequence[Band]
-    markers: Sequence[Marker]
-
-    def x(self, at: float) -> float:
-        """The place of a time."""
-        return LEFT + PLOT * min(max(at, 0.0), self.seconds) / self.seconds
-
-    def groups(self) -> list[tuple[float, str, str]]:
-        """Markers as (place, words, kind); those too close to tell apart share their words."""
-        found: list[list[Marker]] = []
-        for marker in sorted(self.markers, key=lambda m: m.at):
-            if found and self.x(marker.at) - self.x(found[-1][0].at) < 12:
-                found[-1].append(marker)
-            else:
-                found.append([marker])
-        return [(self.x(g[0].at), _words(g), g[0].kind) for g in found]
-
-    def head_height(self) -> float:
-        """Height of the phase names and the marker labels together."""
-        lanes = {lane for _, lane in _lanes(self.groups())}
-        return NAMES_HEIGHT + LANE * len(lanes) + 4
-
-    def background(self, bottom: float) -> list[str]:
-        """Phase bands with their names, marker lines with their labels."""
-        head = self.head_height()
-        parts = []
-        for band in self.bands:
-            x, width = self.x(band.start), self.x(band.end) - self.x(band.start)
-            told = f"{band.name}, {clock(band.start)} to {clock(band.end)}"
-            parts.append(rect(x, 0, width, bottom, f"band {band.phase}", told))
-        parts += self._names()
-        for (x, words, kind), (start, lane) in zip(
-            self.groups(), _lanes(self.groups()), strict=True
-        ):
-            parts.append(rule(x, NAMES_HEIGHT, x, bottom, f"mark {kind}"))
-            y = NAMES_HEIGHT + LANE * lane + 10
-            parts.append(text(start, y, words, kind=f"note {kind}"))
-        parts.append(rule(LEFT, head, WIDTH - RIGHT, head, "grid"))
-        return parts
-
-    def _names(self) -> list[str]:
-        """Names of the phases; the fault's is never the one that gives way."""
-        parts: list[str] = []
-        taken: list[tuple[float, float]] = []
-        for band in sorted(self.bands, key=lambda b: (b.phase != "fault", b.start - b.end)):
-            middle = (self.x(band.start) + self.x(band.end)) / 2
-            half = len(band.name) * LETTER / 2 + 2
-            middle = min(max(middle, LEFT + half), WIDTH - RIGHT - half)
-            ends = (middle - half, middle + half)
-            if all(ends[1] <= start or ends[0] >= end for start, end in taken):
-                taken.append(ends)
-                kind = f"phase {band.phase}"
-                parts.append(text(middle, 13, band.name, kind=kind, anchor="middle"))
-        return parts
-
-    def ticks(self, bottom: float) -> list[str]:
-        """The times below the last panel."""
-        step = next((s for s in _STEPS if self.seconds / s <= 10), _STEPS[-1])
-        count = int(self.seconds // step)
-        return [
-            part
-            for at in (n * step for n in range(count + 1))
-            for part in (
-                rule(self.x(at), bottom, self.x(at), bottom + 4, "tick"),
-                text(self.x(at), bottom + 16, clock(at), anchor="middle"),
-            )
-        ]
-
-
-_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21600, 86400)
-
-
-def _words(group: Sequence[Marker]) -> str:
-    names = list(dict.fromkeys(m.label for m in group))
-    shown = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
-    return f"{shown} {clock(group[0].at)}"
-
-
-def _lanes(groups: Sequence[tuple[float, str, str]]) -> list[tuple[float, int]]:
-    """Where each label starts and in which lane, so that none covers another."""
-    ends = [-math.inf] * LANES
-    placed = []
-    for x, words, _ in groups:
-        length = len(words) * LETTER
-        start = x + 3 if x + 3 + length <= WIDTH - RIGHT else max(0.0, x - 3 - length)
-        free = next((n for n, end in enumerate(ends) if end + 6 <= start), LANES - 1)
-        ends[free] = start + length
-        placed.append((start, free))
-    return placed
-
-
-def path(line: Line, axis: Axis, scale: Scale) -> str:
-    """A line with its gaps; runs of one height are drawn as one stroke."""
+def path(line: Line, x: Callable[[float], float], scale: Scale) -> str:
+    """A line with its gaps, ``x`` being the place of a time; level runs are one stroke."""
     pieces: list[str] = []
     areas: list[str] = []
     for stretch in _stretches(line):
-        points = [(round(axis.x(t) * 10), round(scale.y(v) * 10)) for t, v in stretch]
+        points = [(round(x(t) * 10), round(scale.y(v) * 10)) for t, v in stretch]
         stroke = _stroke(_without_runs(points))
         pieces.append(stroke)
         if line.area:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.model import Objective, Scenario
+from harness.model import Objective, Quantity, Scenario, Unit
 from harness.objectives import show
-from harness.units import show_duration
+from harness.units import show_duration, show_quantity
 
 
 def resolved(scenario: Scenario) -> dict[str, Any]:
@@ -46,13 +46,25 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
         document["only_affects"] = list(scenario.only_affects)
     if scenario.client_side_only:
         document["metrics"] = "none"
-    return document
+    literal: dict[str, Any] = _literal(document)
+    return literal
+
+
+def _literal(value: Any) -> Any:
+    """Every ``$`` doubled, because reading the file interpolates once more."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, dict):
+        return {key: _literal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_literal(item) for item in value]
+    return value
 
 
 def _load(scenario: Scenario) -> dict[str, Any]:
     load = scenario.load
     document: dict[str, Any] = {
-        "arrivals": f"{load.arrivals_per_s:.12g}/s",
+        "arrivals": show_quantity(Quantity(value=load.arrivals_per_s, unit=Unit.PER_SECOND)),
         "timeout": show_duration(load.timeout_s),
         "max_in_flight": load.max_in_flight,
     }

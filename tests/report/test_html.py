@@ -9,9 +9,12 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from harness.report import charts, html, svg
-from harness.report.svg import Axis, Band, Line, Marker, Scale
+from harness.report import charts, html, recovery_bar, scales, svg
+from harness.report.axis import Axis, Band, Marker
+from harness.report.svg import Line, Scale
 
 from .samples import STORIES, Story, fixed, hostile, long_run, tell
 
@@ -196,7 +199,7 @@ def test_a_sample_that_is_not_a_number_is_a_gap() -> None:
 def test_paths(values: list[float | None], drawn: str) -> None:
     axis = Axis(len(values) - 1, (), ())
     line = Line("p99", list(range(len(values))), values)
-    path = svg.path(line, axis, Scale(0, 1, 100, 100))
+    path = svg.path(line, axis.x, Scale(0, 1, 100, 100))
     assert path == (f'<path class="line p99" d="{drawn}"/>' if drawn else "")
 
 
@@ -237,6 +240,49 @@ def test_markers_too_close_to_tell_apart_share_their_words() -> None:
 def test_recovery_bar(state: str, low: float, high: float | None, words: str) -> None:
     result = fixed()
     recovery = {**result["recovery"][0], "state": state, "low": low, "high": high}
-    drawn = charts.recovery_bar(0, result, recovery)
+    drawn = recovery_bar.draw(0, result, recovery)
     assert f">{words}</text>" in drawn
     assert f"interval {'good' if high else 'bad'}" in drawn
+
+
+COLUMN = st.lists(
+    st.none() | st.floats(-1e12, 1e12, allow_subnormal=False) | st.integers(0, 3), max_size=40
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(COLUMN, COLUMN, st.integers(1, 7))
+def test_any_numbers_give_a_drawing(
+    values: list[float | None], latencies: list[float | None], bucket: int
+) -> None:
+    result = fixed()
+    shared = Axis(max(1, len(values)), (Band("fault", "FAULT", 1, 2),), (Marker(1, "called"),))
+    columns = {"at_s": list(range(len(values))), "value": values}
+    drawings = [charts.sli(0, "lag", columns, shared, result, bucket)]
+    size = len(latencies)
+    took = [None if v is None else abs(v) for v in latencies]
+    load = {"p50_ms": took, "p99_ms": took, "requests": [2] * size, "bad": [1] * size}
+    drawings.append(
+        charts.journey(0, "orders", {**load, "degraded": [0] * size}, shared, result, bucket)
+    )
+    for drawn in drawings:
+        ET.fromstring(drawn)  # noqa: S314 - our own output
+        assert "nan" not in drawn
+        assert "inf" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("values", "bounds"),
+    [
+        ([], (0, 1)),
+        ([0.0, 0.0], (0, 1)),
+        ([0.02], (0, 0.05)),
+        ([31.0], (0, 50)),
+        ([100.0], (0, 100)),
+        ([1234.0], (0, 1500)),
+        ([-5.0, -2.0], (-5, 0)),
+        ([-5.0, 3.0], (-5, 5)),
+    ],
+)
+def test_bounds_of_an_axis(values: list[float], bounds: tuple[float, float]) -> None:
+    assert scales.around(values)[:2] == pytest.approx(bounds)

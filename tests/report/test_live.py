@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.report.live import LiveView, PlainView, make_view, sparkline
+from harness.report.live import LiveView, make_view, sparkline
+from harness.report.plain import PlainView
 
 from .samples import HOSTILE
 

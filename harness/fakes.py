@@ -1,0 +1,403 @@
+"""In-memory stand-ins for every port: one simulated world with a clock that only waits move.
+
+They ship with the package, so that anybody can try a lifecycle without a single process::
+
+    world = World()
+    evidence = run(world.lab(scenario))
+
+The world behaves: a fault makes the answers degraded while it is on. Tests break one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from harness.descriptor import Edge, Service, StackDescriptor
+from harness.errors import StoreError
+from harness.model import Activity, Event, FaultRecord, Scenario, Series
+from harness.ports import Lab, Progress, Restoration
+from harness.samples import RECORD, Kind, LoadSamples, Records, RequestOutcome, SeriesName
+
+EPOCH = 1_700_000_000.0
+EDGE = "gateway->llm-gateway"
+
+Answer = tuple[float, RequestOutcome]
+
+
+def descriptor() -> StackDescriptor:
+    """A stack with one service and one edge."""
+    return StackDescriptor(
+        id="fake",
+        driver="local",
+        base_url="http://127.0.0.1:1",
+        prometheus="http://127.0.0.1:2",
+        toxiproxy="http://127.0.0.1:3",
+        services={
+            "gateway": Service(name="gateway", url="http://127.0.0.1:1", health_path="/healthz")
+        },
+        edges={
+            EDGE: Edge(
+                name=EDGE,
+                proxy="p",
+                listen="127.0.0.1:4",
+                upstream="127.0.0.1:5",
+                health_path="/healthz",
+            )
+        },
+        versions={"gateway": "1"},
+    )
+
+
+@dataclass
+class World:
+    """Everything the ports stand for, in memory.
+
+    ``calls`` records what was asked of the world, in order. ``on_tick`` runs at each wait
+    and may change anything, such as asking the run to stop.
+    """
+
+    journeys: Mapping[str, float] = field(
+        default_factory=lambda: {"assistant": 0.34, "recommendations": 0.66}
+    )
+    rate_per_s: float = 200.0
+    time: float = EPOCH
+    calls: list[str] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+    shown: list[Progress] = field(default_factory=list)
+    records: list[FaultRecord] = field(default_factory=list)
+    stop_by: str | None = None
+    on_tick: Callable[[World], None] = lambda _world: None
+
+    answer: Callable[[World, str, float], Answer] | None = None
+    hold_s: float = 10.0
+    inject_error: str = ""
+    heal_error: str = ""
+    guardian_alive: bool = True
+    metrics_alive: bool = True
+    disk_full: bool = False
+    query_problem: str | None = None
+    series_problem: str = ""
+    load_problem: str | None = None
+    residue: Restoration = field(default_factory=Restoration)
+    descriptor: StackDescriptor = field(default_factory=descriptor)
+    target: str = EDGE
+
+    def lab(self, scenario: Scenario) -> Lab:
+        """The ports onto this world for one scenario."""
+        return Lab(
+            scenario=scenario,
+            clock=FakeClock(self),
+            stop=FakeStop(self),
+            stack=FakeStack(self),
+            load=FakeLoad(self),
+            chaos=FakeChaos(self),
+            faults=FakeFaults(self),
+            metrics=None if scenario.client_side_only else FakeMetrics(self),
+            store=FakeStore(self),
+            watcher=FakeWatcher(self),
+        )
+
+    @property
+    def faulted(self) -> bool:
+        """Whether a fault is on now."""
+        return any(f.injected_at is not None and f.heal_proven_at is None for f in self.records)
+
+    def was_faulted(self, at: float) -> bool:
+        """Whether a fault was on at a time."""
+        return any(
+            f.injected_at is not None
+            and f.injected_at <= at
+            and (f.heal_proven_at is None or at < f.heal_proven_at)
+            for f in self.records
+        )
+
+
+def healthy(world: World, journey: str, at: float) -> Answer:
+    """Quick answers; the assistant falls back while a fault is on."""
+    if journey == "assistant" and world.was_faulted(at):
+        return 0.020, RequestOutcome.DEGRADED
+    return 0.010, RequestOutcome.GOOD
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only while somebody waits."""
+
+    world: World
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.world.time
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.world.time += max(seconds, 0.001)
+        self.world.on_tick(self.world)
+
+
+@dataclass
+class FakeStop:
+    """The operator."""
+
+    world: World
+
+    def asked_by(self) -> str | None:
+        """Who asked to stop."""
+        return self.world.stop_by
+
+
+@dataclass
+class FakeStack:
+    """A stack that comes up at once."""
+
+    world: World
+
+    def up(self) -> StackDescriptor:
+        """Bring it up."""
+        self.world.calls.append("stack up")
+        return self.world.descriptor
+
+    def down(self) -> None:
+        """Take it down."""
+        self.world.calls.append("stack down")
+
+
+@dataclass
+class FakeLoad:
+    """A perfectly punctual generator against the world's answers."""
+
+    world: World
+    zero: float = 0.0
+    stopped_at: float | None = None
+    arrived: int = 0
+    sent: Records = field(default_factory=lambda: np.empty(0, RECORD))
+
+    def start(self, base_url: str) -> float:
+        """Begin at once."""
+        self.world.calls.append("load start")
+        self.zero = self.world.time
+        return self.zero
+
+    def problem(self) -> str | None:
+        """As the world has it."""
+        return self.world.load_problem
+
+    def samples(self) -> LoadSamples:
+        """Every request that has ended by now."""
+        names = tuple(self.world.journeys)
+        until = self.world.time if self.stopped_at is None else self.stopped_at
+        self._send(names, max(0, int((until - self.zero) * self.world.rate_per_s)))
+        ended = self.sent["completed"] <= self.world.time
+        return LoadSamples(
+            series=tuple(
+                SeriesName(kind, name) for name in names for kind in (Kind.REQUEST, Kind.JOURNEY)
+            ),
+            records=self.sent if self.stopped_at is not None else self.sent[ended],
+            zero=self.zero,
+            rate_per_s=self.world.rate_per_s,
+            intact=self.world.load_problem is None,
+        )
+
+    def _send(self, names: tuple[str, ...], count: int) -> None:
+        shares = np.cumsum([self.world.journeys[n] for n in names])
+        answer = self.world.answer or healthy
+        rows = []
+        for k in range(self.arrived, count):
+            # The golden ratio spreads the journeys evenly without a random number.
+            place = np.searchsorted(shares, (k * 0.6180339887) % shares[-1], side="right")
+            at = self.zero + k / self.world.rate_per_s
+            took, outcome = answer(self.world, names[int(place)], at)
+            for kind in (Kind.REQUEST, Kind.JOURNEY):
+                number = 2 * int(place) + kind
+                rows.append((at, at, at + took, 0, 10, number, 200, int(outcome), b""))
+        self.arrived = max(self.arrived, count)
+        self.sent = np.concatenate([self.sent, np.array(rows, RECORD)])
+
+    def stop(self) -> None:
+        """End it."""
+        self.world.calls.append("load stop")
+        self.stopped_at = self.world.time
+
+
+@dataclass
+class FakeChaos:
+    """An experiment that injects, holds and heals one fault as time passes."""
+
+    world: World
+    ends_at: float | None = None
+    killed: bool = False
+
+    def targets(self) -> tuple[str, ...]:
+        """The one target."""
+        return (self.world.target,)
+
+    def start(self, stack: StackDescriptor, epoch: int) -> None:
+        """Inject at once and prove half a second later."""
+        self.world.calls.append("chaos start")
+        now = self.world.time
+        self.ends_at = now + 1
+        if self.world.inject_error:
+            return
+        self.ends_at = now + 0.5 + self.world.hold_s
+        self.world.records.append(
+            FaultRecord(
+                id="timeout-1",
+                kind="timeout",
+                target=self.world.target,
+                held=True,
+                hold_s=self.world.hold_s,
+                intended_at=now,
+                called_at=now,
+                injected_at=now,
+                proven_at=now + 0.5,
+                last_seen_at=self.ends_at,
+                proof="seen",
+            )
+        )
+
+    def running(self) -> bool:
+        """Until its time is over; then it heals."""
+        if self.killed or self.ends_at is None:
+            return False
+        if self.world.time < self.ends_at:
+            return True
+        if self.world.faulted and not self.world.heal_error:
+            heal_all(self.world)
+        return False
+
+    def kill(self) -> None:
+        """End it."""
+        self.world.calls.append("chaos kill")
+        self.killed = True
+
+    def activities(self) -> tuple[Activity, ...]:
+        """What a journal would say."""
+        if self.ends_at is None or self.world.time < self.ends_at:
+            return ()
+        error = self.world.inject_error
+        status = "failed" if error else "succeeded"
+        return (Activity(section="run", name="inject", status=status, error=error),)
+
+
+def heal_all(world: World) -> None:
+    """Heal every record now."""
+    now = world.time
+    world.records = [
+        f
+        if f.heal_proven_at is not None
+        else replace(
+            f,
+            last_seen_at=min(now, f.last_seen_at or now),
+            heal_called_at=now,
+            healed_at=now,
+            heal_proven_at=now + 0.01,
+            heal_proof="clear",
+        )
+        for f in world.records
+    ]
+
+
+@dataclass
+class FakeFaults:
+    """The undo log and the guardian."""
+
+    world: World
+
+    def prepare(self) -> Restoration:
+        """What an earlier run left."""
+        self.world.calls.append("prepare")
+        return self.world.residue
+
+    def epoch(self) -> int:
+        """Always the first."""
+        return 1
+
+    def guarded(self) -> bool:
+        """As the world has it."""
+        return self.world.guardian_alive
+
+    def records(self) -> tuple[FaultRecord, ...]:
+        """The world's faults."""
+        return tuple(self.world.records)
+
+    def heal(self) -> Restoration:
+        """Heal all, unless the world does not let itself be healed."""
+        self.world.calls.append("heal")
+        if self.world.heal_error and self.world.faulted:
+            return Restoration(left=(self.world.heal_error,))
+        heal_all(self.world)
+        return Restoration() if self.world.residue.clean else self.world.residue
+
+    def dismiss(self) -> None:
+        """The guardian may go."""
+        self.world.calls.append("dismiss")
+
+
+@dataclass
+class FakeMetrics:
+    """A Prometheus that scraped all along: 1 while a fault was on, else 0."""
+
+    world: World
+
+    def attach(self, url: str) -> None:
+        """Any server will do."""
+
+    def alive(self) -> bool:
+        """As the world has it."""
+        return self.world.metrics_alive
+
+    def scraping(self) -> bool:
+        """From the start."""
+        return True
+
+    def problem_with(self, name: str, query: str) -> str | None:
+        """As the world has it."""
+        return self.world.query_problem
+
+    def series(self, name: str, query: str, start: float, end: float) -> Series:
+        """One point a second."""
+        if self.world.series_problem:
+            return Series(name=name, problem=self.world.series_problem, problem_code="no_data")
+        if not self.world.metrics_alive:
+            return Series(name=name, problem="no answer", problem_code="metrics_lost")
+        return Series(name=name, points=self._points(start, end))
+
+    def alert(self, name: str, start: float, end: float) -> Series:
+        """Fires while a fault is on."""
+        return self.series(name, name, start, end)
+
+    def _points(self, start: float, end: float) -> tuple[tuple[float, float], ...]:
+        seconds = np.arange(np.ceil(start), np.floor(end) + 1)
+        return tuple((float(t), 1.0 if self.world.was_faulted(float(t)) else 0.0) for t in seconds)
+
+
+@dataclass
+class FakeStore:
+    """A folder in memory; with ``disk_full`` it refuses."""
+
+    world: World
+
+    def event(self, event: Event) -> None:
+        """Keep the event."""
+        if self.world.disk_full:
+            raise StoreError("the disk is full")
+        self.world.events.append(event)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Keep the file."""
+        self.world.files[name] = data
+
+
+@dataclass
+class FakeWatcher:
+    """Remembers what was shown."""
+
+    world: World
+
+    def show(self, progress: Progress) -> None:
+        """Keep it."""
+        self.world.shown.append(progress)

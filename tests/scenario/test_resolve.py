@@ -1,0 +1,63 @@
+"""A resolved scenario is a file that means just the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.model import Scenario
+from harness.scenario import parse
+from harness.scenario.resolve import resolved
+from harness.store import scenario_text
+
+ROOT = Path(__file__).parents[2]
+
+BASE = """
+version: 1
+name: base
+stack: {driver: local}
+load: {profile: loadtests/shop.py, arrivals: 200/s, timeout: 2s}
+experiment: experiments/llm-timeout.json
+objectives: [a.errors < 1% during steady]
+"""
+
+FILES = {
+    "the quickstart": (ROOT / "scenarios" / "quickstart.yaml").read_text(),
+    "a dollar in a query": BASE + 'slis: {x: {query: "rate(y{z=\\"$${w}\\"}[5s])"}}\n',
+    "an arrival rate that is no round number": BASE.replace("200/s", "1000/h"),
+    "inline faults": BASE.replace(
+        "experiment: experiments/llm-timeout.json",
+        "faults: [{kind: latency, target: a->b, hold: 1500ms, latency_ms: 100}]",
+    ),
+    "requests instead of a profile": BASE.replace(
+        "profile: loadtests/shop.py", "http: [GET /a, GET /b]"
+    ).replace("a.errors", "http.errors"),
+    "a warning gate and an abort": BASE.replace(
+        "[a.errors < 1% during steady]", "[{check: a.errors < 1% during steady, gate: warn}]"
+    )
+    + "abort: [a.errors > 50% for 5s]\nonly_affects: [a]\n",
+    "no metrics": BASE + "metrics: none\n",
+    "arguments": BASE + "with: {target: a->b, hold: 3s, n: 4}\n",
+}
+
+
+def read(text: str) -> Scenario:
+    return parse(text, path="x.yaml", environment={}, exists=lambda _name: True)
+
+
+@pytest.mark.parametrize("text", FILES.values(), ids=FILES.keys())
+def test_reading_it_back_gives_an_equal_scenario(text: str) -> None:
+    scenario = read(text)
+    assert read(scenario_text(resolved(scenario))) == scenario
+
+
+@given(
+    rate=st.floats(min_value=0.001, max_value=100_000).map(lambda x: f"{x:.6f}"),
+    timeout=st.integers(min_value=1, max_value=100_000),
+)
+def test_any_rate_and_timeout_survive(rate: str, timeout: int) -> None:
+    scenario = read(BASE.replace("200/s", f"{rate}/s").replace("2s", f"{timeout}ms"))
+    assert read(scenario_text(resolved(scenario))) == scenario

@@ -1,0 +1,233 @@
+"""A run against the accepted ones: regression, noise, or nothing that can be said."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from builders import checks_of, good_evidence, healthy_records, objective, samples, scenario
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.baseline import MIN_RUNS, Difference, differences, judge_baseline
+from harness.evidence import BaselineRun
+from harness.model import BaselineThreshold, Check, Gate, Outcome
+
+TEXT = "orders.p99 <= baseline +15% during steady"
+STABLE = [0.100, 0.101, 0.099, 0.102, 0.098, 0.100, 0.101, 0.099, 0.100, 0.100]
+NOISY = [0.05, 0.2, 0.08, 0.15, 0.1, 0.06, 0.18, 0.1, 0.12, 0.09]
+
+PASS, FAIL, INCONCLUSIVE = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
+
+
+def judge(observed: float | None, known: list[float], gate: Gate = Gate.FAIL) -> Check:
+    wanted = objective(TEXT, gate)
+    assert isinstance(wanted.condition, BaselineThreshold)
+    return judge_baseline(wanted, wanted.condition, "steady", observed, known)
+
+
+CASES: dict[str, tuple[float | None, list[float], Outcome, str, Gate]] = {
+    "as ever": (0.1, STABLE, PASS, "", Gate.FAIL),
+    "better": (0.05, STABLE, PASS, "", Gate.FAIL),
+    "worse, within the margin": (0.114, STABLE, PASS, "", Gate.FAIL),
+    "worse than the margin": (0.13, STABLE, FAIL, "regression", Gate.FAIL),
+    "worse than the margin, but so are accepted runs": (
+        0.13,
+        NOISY,
+        INCONCLUSIVE,
+        "within_noise",
+        Gate.FAIL,
+    ),
+    "far worse than all that noise": (5.0, NOISY, FAIL, "regression", Gate.FAIL),
+    "accepted runs that never differed": (0.2, [0.1] * 10, FAIL, "regression", Gate.FAIL),
+    "nine accepted runs only warn, and say nothing": (
+        0.5,
+        STABLE[:9],
+        INCONCLUSIVE,
+        "too_few_runs",
+        Gate.WARN,
+    ),
+    "nine accepted runs do not pass either": (
+        0.1,
+        STABLE[:9],
+        INCONCLUSIVE,
+        "too_few_runs",
+        Gate.WARN,
+    ),
+    "one accepted run": (0.1, [0.1], INCONCLUSIVE, "too_few_runs", Gate.WARN),
+    "no accepted run": (0.1, [], INCONCLUSIVE, "no_baseline", Gate.FAIL),
+    "nothing observed": (None, STABLE, INCONCLUSIVE, "no_samples", Gate.FAIL),
+    "no number observed": (math.nan, STABLE, INCONCLUSIVE, "no_samples", Gate.FAIL),
+    "everything infinite": (math.inf, STABLE, INCONCLUSIVE, "no_samples", Gate.FAIL),
+    "a baseline of zero cannot be divided by": (
+        0.1,
+        [0.0] * 10,
+        INCONCLUSIVE,
+        "not_positive",
+        Gate.FAIL,
+    ),
+    "a run of zero has no logarithm": (0.0, STABLE, INCONCLUSIVE, "not_positive", Gate.FAIL),
+    "accepted values that are no numbers are no runs": (
+        0.5,
+        [*STABLE[:9], math.nan],
+        INCONCLUSIVE,
+        "too_few_runs",
+        Gate.WARN,
+    ),
+    "accepted values without end do not raise the limit": (
+        0.5,
+        [*STABLE, math.inf, math.inf],
+        FAIL,
+        "regression",
+        Gate.FAIL,
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("observed", "known", "outcome", "code", "gate"), CASES.values(), ids=CASES
+)
+def test_against_the_baseline(
+    observed: float | None, known: list[float], outcome: Outcome, code: str, gate: Gate
+) -> None:
+    check = judge(observed, known)
+    assert (check.outcome, check.code, check.gate) == (outcome, code, gate), check.because
+
+
+def test_the_objectives_own_gate_is_kept() -> None:
+    assert judge(0.13, STABLE, Gate.WARN).gate is Gate.WARN
+
+
+def test_a_regression_in_full() -> None:
+    assert judge(0.13, STABLE) == Check(
+        objective=TEXT,
+        phase="steady",
+        outcome=FAIL,
+        because="0.13 against 0.1 (median), allowed 0.115; runs like the accepted ones would "
+        "hardly ever do that",
+        observed=0.13,
+        low=0.13,
+        high=0.13,
+        limit=pytest.approx(0.115),
+        samples=10,
+        code="regression",
+    )
+
+
+def test_false_alarms_are_rarer_than_one_in_a_hundred() -> None:
+    rng = np.random.default_rng(13)
+    runs = np.exp(rng.normal(math.log(0.1), 0.2, (3000, MIN_RUNS + 1)))
+    alarms = [judge(float(r[-1]), [float(v) for v in r[:-1]]).outcome is FAIL for r in runs]
+    assert np.mean(alarms) <= 0.013  # 1 % and two and a half standard errors
+
+
+def test_a_fifth_more_is_found_when_runs_differ_by_five_percent() -> None:
+    rng = np.random.default_rng(17)
+    runs = np.exp(rng.normal(math.log(0.1), 0.05, (1000, MIN_RUNS + 1)))
+    found = [judge(1.2 * float(r[-1]), [float(v) for v in r[:-1]]) for r in runs]
+    assert np.mean([c.outcome is FAIL for c in found]) > 0.5
+    assert np.mean([c.outcome is not PASS for c in found]) > 0.75
+
+
+@given(
+    st.floats(1e-4, 10), st.lists(st.floats(1e-4, 10), min_size=MIN_RUNS, max_size=20), st.randoms()
+)
+def test_the_order_of_accepted_runs_does_not_matter(
+    observed: float,
+    known: list[float],
+    random: st.random.Random,  # type: ignore[name-defined]
+) -> None:
+    shuffled = list(known)
+    random.shuffle(shuffled)
+    assert judge(observed, known).outcome is judge(observed, shuffled).outcome
+
+
+def accepted(*values: float) -> tuple[BaselineRun, ...]:
+    key = ("orders.p99", "steady")
+    return tuple(BaselineRun(run_id=f"r{i}", values={key: v}) for i, v in enumerate(values))
+
+
+def check_of(evidence: object) -> Check:
+    (found,) = [c for c in checks_of(evidence) if "baseline" in c.objective]  # type: ignore[arg-type]
+    return found
+
+
+def test_the_p99_of_the_run_is_compared() -> None:
+    wanted = scenario([TEXT])
+    evidence = good_evidence(scenario=wanted, baselines=accepted(*[0.03] * 10))
+    check = check_of(evidence)
+    assert (check.outcome, check.observed) == (PASS, pytest.approx(0.03, abs=0.001))
+
+
+def test_a_run_twice_as_slow_is_a_regression() -> None:
+    evidence = good_evidence(scenario=scenario([TEXT]), baselines=accepted(*[0.015] * 10))
+    assert check_of(evidence).code == "regression"
+
+
+def test_a_late_generators_regression_is_not_believed() -> None:
+    found = healthy_records()
+    found["sent"] += 0.2
+    found["completed"] += 0.2
+    evidence = good_evidence(
+        scenario=scenario([TEXT]), samples=samples(found), baselines=accepted(*[0.03] * 10)
+    )
+    check = check_of(evidence)
+    assert (check.outcome, check.code) == (INCONCLUSIVE, "load_saturated")
+
+
+def test_ninety_nine_requests_have_no_p99_to_compare() -> None:
+    found = healthy_records()
+    kept = np.flatnonzero((found["series"] == 0) & (found["intended"] > found["intended"][2000]))
+    evidence = good_evidence(
+        scenario=scenario([TEXT]),
+        samples=samples(found[kept[:99]]),
+        baselines=accepted(*[0.03] * 10),
+    )
+    assert check_of(evidence).code == "no_samples"
+
+
+def test_baselines_of_another_objective_do_not_count() -> None:
+    other = BaselineRun(run_id="r", values={("browse.p99", "steady"): 0.1})
+    evidence = good_evidence(scenario=scenario([TEXT]), baselines=(other,) * 10)
+    assert check_of(evidence).code == "no_baseline"
+
+
+def seen(observed: float | None) -> Check:
+    return Check(
+        objective="a", phase="steady", outcome=PASS, because="", observed=observed, samples=1
+    )
+
+
+def past(*values: float) -> tuple[BaselineRun, ...]:
+    return tuple(BaselineRun(run_id="r", values={("a", "steady"): v}) for v in values)
+
+
+DIFFERENCES: dict[str, tuple[float | None, tuple[float, ...], tuple[float, float | None] | None]]
+DIFFERENCES = {
+    "half more than the median": (0.15, (0.1, 0.1, 9.0), (0.1, 0.5)),
+    "less": (0.05, (0.1,), (0.1, -0.5)),
+    "nothing to divide by": (0.05, (0.0,), (0.0, None)),
+    "nothing accepted": (0.05, (), None),
+    "nothing observed": (None, (0.1,), None),
+}
+
+
+@pytest.mark.parametrize(("observed", "known", "expected"), DIFFERENCES.values(), ids=DIFFERENCES)
+def test_differences(
+    observed: float | None, known: tuple[float, ...], expected: tuple[float, float | None] | None
+) -> None:
+    found = differences([seen(observed)], past(*known))
+    if expected is None:
+        assert found == ()
+        return
+    assert found == (
+        Difference(
+            objective="a",
+            phase="steady",
+            observed=observed,  # type: ignore[arg-type]
+            baseline=expected[0],
+            change=None if expected[1] is None else pytest.approx(expected[1]),
+            runs=len(known),
+        ),
+    )
