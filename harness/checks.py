@@ -11,6 +11,7 @@ from harness.baseline import judge_baseline
 from harness.evidence import Evidence
 from harness.judge import (
     MIN_CENSUS,
+    MIN_COVERAGE,
     SATURATED_LAG_S,
     Windows,
     allowed_share,
@@ -32,8 +33,10 @@ from harness.model import (
     Recovery,
     RecoveryFrom,
     RecoveryLimit,
+    Series,
     Threshold,
     Unit,
+    Window,
 )
 from harness.objectives import quantile_of, show
 from harness.recovery import Flagged, Origin, judge_recovery, silent
@@ -144,7 +147,7 @@ def _dispatch(
         case RecoveryLimit():
             return (_recovery_check(objective, condition, windows, evidence),)
         case AlertExpectation():
-            return (_alert_check(objective, condition, evidence),)
+            return (_alert_check(objective, condition, windows, evidence),)
 
 
 def _baseline_check(
@@ -306,7 +309,9 @@ def _recovery_words(found: Recovery, limit_s: float) -> tuple[Outcome, str, str,
     return Outcome.INCONCLUSIVE, "straddles_limit", f"well again {span}", remedy
 
 
-def _alert_check(objective: Objective, condition: AlertExpectation, evidence: Evidence) -> Check:
+def _alert_check(
+    objective: Objective, condition: AlertExpectation, windows: Windows, evidence: Evidence
+) -> Check:
     series = evidence.alerts.get(condition.alert)
     if series is None or series.problem:
         why = "it was not looked for" if series is None else series.problem
@@ -315,6 +320,9 @@ def _alert_check(objective: Objective, condition: AlertExpectation, evidence: Ev
     if not series.points:
         return unmet(objective, "", "no_data", f"alert {condition.alert}: nobody looked for it")
     firing = [t for t, value in series.points if value == 1]
+    if not firing and _heard(series, windows) < MIN_COVERAGE:
+        because = f"alert {condition.alert}: not watched all along"
+        return unmet(objective, "", "gap", because, "Check that Prometheus scraped all along.")
     proven = [f.proven_at for f in evidence.faults if f.proven_at is not None]
     if condition.within_s is None:
         because = f"fired {len(firing)} s" if firing else "never fired"
@@ -336,6 +344,17 @@ def _alert_check(objective: Objective, condition: AlertExpectation, evidence: Ev
     outcome = Outcome.PASS if seconds <= condition.within_s else Outcome.FAIL
     because = f"fired {seconds:.0f} s after the fault was proven"
     return _alert(objective, outcome, because, seconds, condition.within_s)
+
+
+def _heard(series: Series, windows: Windows) -> float:
+    """The share of the run at which the series says something; silence proves nothing else."""
+    if not windows:
+        return 0.0
+    whole = Window(
+        start=min(w.start for w in windows.values()), end=max(w.end for w in windows.values())
+    )
+    heard = sum(whole.holds(t) and math.isfinite(value) for t, value in series.points)
+    return heard / max(1, int(whole.length_s / series.step_s))
 
 
 def _alert(

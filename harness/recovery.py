@@ -43,10 +43,10 @@ class Origin:
 
 def out_of_bounds(condition: Flagged, start: float, seconds: int) -> NDArray[np.bool_]:
     """Which of the seconds from ``start`` on are out of bounds for one condition."""
-    place = np.floor(condition.records["intended"] - start).astype(np.int64)
-    inside = (place >= 0) & (place < seconds)
-    total = np.bincount(place[inside], minlength=seconds)
-    bad = np.bincount(place[inside & condition.violates], minlength=seconds)
+    offset = condition.records["intended"] - start
+    inside = (offset >= 0) & (offset < seconds)  # a start that is no number is in no second
+    total = np.bincount(offset[inside].astype(np.int64), minlength=seconds)
+    bad = np.bincount(offset[inside & condition.violates].astype(np.int64), minlength=seconds)
     alone = bad > condition.allowed * total
     found = np.zeros(seconds, bool)
     for first in range(max(1, seconds - BIN_S + 1)):

@@ -79,8 +79,8 @@ def _termination(evidence: Evidence) -> Termination:
 
 
 def _restoration(evidence: Evidence) -> Restoration:
-    """Clean needs a look that found nothing; no look is not clean."""
-    restored = first(evidence.events, kinds.RESTORED)
+    """Clean needs a last look that found nothing; no look is not clean."""
+    restored = first(evidence.events[::-1], kinds.RESTORED)
     looked_clean = restored is not None and restored.data.get("clean") is True
     left = [f for f in evidence.faults if not f.restored]
     clean = looked_clean and not left and not evidence.unreadable

@@ -49,4 +49,3 @@ class LoadPlan:
 def load(text: str) -> LoadPlan:
     """Parse :meth:`LoadPlan.dump`."""
     return LoadPlan(**json.loads(text))
-

@@ -1,0 +1,67 @@
+"""Locust's fast client with a limit on the whole exchange, and without silent re-sends.
+
+Runs inside Locust's process only.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import gevent
+import geventhttpclient.client
+from geventhttpclient.client import HTTPClientPool
+from locust.contrib.fasthttp import FastHttpSession
+
+from harness.load.engine import Engine
+
+# geventhttpclient re-sends an idempotent request whose connection breaks, up to eleven
+# times and without a trace in the results: a user would see a failure, so must we.
+geventhttpclient.client._may_retry_after_send_error = lambda method: False  # noqa: ARG005
+
+
+class RequestTimeout(gevent.Timeout):  # type: ignore[misc]
+    """The user has waited for the whole answer as long as the plan allows."""
+
+
+class StopJourney(Exception):  # noqa: N818 - ends a journey, as Locust's StopUser ends a user
+    """The journey cannot go on: the user gave up on a request."""
+
+
+class TimedSession(FastHttpSession):
+    """Locust's client with a limit on the whole exchange, body included."""
+
+    def request(  # type: ignore[override]  # the rest is passed on as it is
+        self, method: str, url: str, name: str | None = None, **kwargs: Any
+    ) -> Any:
+        """As Locust's, but a request that takes longer than the plan's timeout has failed."""
+        engine = Engine.current
+        assert engine is not None
+        started = time.perf_counter()
+        timer = RequestTimeout.start_new(engine.plan.timeout_s)
+        try:
+            return super().request(method, url, name=name, **kwargs)
+        except RequestTimeout as timeout:
+            if timeout is not timer:
+                raise
+            self._abandon_connections()
+            self.request_event.fire(
+                request_type=method,
+                name=name or self.request_name or url,
+                response_time=(time.perf_counter() - started) * 1000,
+                response_length=0,
+                response=None,
+                context={"harness_user": self.user},
+                exception=TimeoutError(f"no complete answer within {engine.plan.timeout_s:g} s"),
+                start_time=time.time(),
+                url=url,
+            )
+            raise StopJourney from None
+        finally:
+            timer.close()
+
+    def _abandon_connections(self) -> None:
+        """The interrupted exchange may still be on the wire: never reuse its connection."""
+        pool = self.client.clientpool
+        self.client.clientpool = HTTPClientPool(**pool.client_args)
+        pool.close()

@@ -1,0 +1,150 @@
+"""Imports go one way: a module may import only from layers below its own."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "harness"
+
+#: The longest prefix of a module's dotted name decides. Inside the effects, the number after
+#: the point orders what may build on what; adapters of one number never import each other.
+LAYERS = {
+    "errors": 0.0,
+    "model": 0.1,
+    "units": 1.0,
+    "descriptor": 1.0,
+    "reasons": 1.0,
+    "samples": 1.0,
+    "histogram": 1.0,
+    "statistics": 1.0,
+    "objectives": 1.1,
+    "evidence": 1.1,
+    "timeline": 1.2,
+    "recovery": 1.2,
+    "judge": 1.2,
+    "baseline": 1.3,
+    "live": 1.3,
+    "checks": 1.4,
+    "verdict": 1.5,
+    "result": 1.6,
+    "chart": 1.7,
+    "conclusion": 1.8,
+    "scenario": 1.8,
+    "ports": 1.8,
+    "run": 2.0,
+    "fakes": 2.1,
+    "files": 3.0,
+    "probe": 3.0,
+    "processes": 3.0,
+    "toxiproxy": 3.0,
+    "control": 3.0,
+    "guardian_process": 3.1,
+    "stacks.registry": 3.1,
+    "verbs": 3.1,
+    "undo": 3.1,
+    "recover": 3.2,
+    "faults": 3.3,
+    "guardian": 3.3,
+    "safety": 3.3,
+    "stacks": 3.3,
+    "load": 3.3,
+    "chaos": 3.3,
+    "prometheus": 3.3,
+    "store": 3.3,
+    "baselines": 3.3,
+    "surroundings": 3.3,
+    "report": 3.3,
+    "cli": 4.0,
+    "__main__": 4.1,
+}
+
+
+def dotted(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def layer(module: str) -> tuple[float, str]:
+    known = [name for name in LAYERS if module == name or module.startswith(f"{name}.")]
+    assert known, f"{module} has no layer: add it to LAYERS"
+    place = max(known, key=len)
+    return LAYERS[place], place
+
+
+def imported(path: Path) -> set[str]:
+    """Names of our own modules that this file imports, in whichever way it says so."""
+    modules = {dotted(p) for p in PACKAGE.rglob("*.py")}
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: write the import in full"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner.removeprefix("harness.") in modules else str(node.module))
+    ours = {name.removeprefix("harness.") for name in found if name.startswith("harness.")}
+    return ours & modules
+
+
+def test_every_import_points_down() -> None:
+    bad = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = dotted(path)
+        if not module:
+            continue
+        height, place = layer(module)
+        for name in sorted(imported(path)):
+            below, other = layer(name)
+            if other != place and below >= height:
+                bad.append(f"{module} imports {name}")
+    assert bad == []
+
+
+def test_the_pure_layers_touch_nothing() -> None:
+    """No clock, file, socket, randomness or process below the lifecycle."""
+    forbidden = {"os", "socket", "subprocess", "time", "random", "secrets", "requests", "shutil"}
+    bad = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = dotted(path)
+        if not module or layer(module)[0] >= 2:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [a.name.split(".")[0] for a in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [str(node.module).split(".")[0]]
+            bad += [f"{module} imports {name}" for name in names if name in forbidden]
+    assert bad == []
+
+
+def test_only_the_edge_prints_or_exits() -> None:
+    """One place prints, one place ends the process; programs of their own may exit."""
+    programs = {"guardian", "processes", "stacks.supervisor", "stacks.child"}
+    bad = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = dotted(path)
+        if module.startswith("cli") or module in programs:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                if called in ("print", "sys.exit", "exit", "quit", "os._exit"):
+                    bad.append(f"{module}:{node.lineno} calls {called}")
+    assert bad == []
+
+
+def test_no_module_is_over_400_lines_and_no_function_over_70() -> None:
+    bad = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text = path.read_text()
+        if len(text.splitlines()) > 400:
+            bad.append(f"{dotted(path)} has {len(text.splitlines())} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                if length > 70:
+                    bad.append(f"{dotted(path)}.{node.name} has {length} lines")
+    assert bad == []
