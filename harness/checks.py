@@ -36,7 +36,6 @@ from harness.model import (
     Series,
     Threshold,
     Unit,
-    Window,
 )
 from harness.objectives import quantile_of, show
 from harness.recovery import Flagged, Origin, judge_recovery, silent
@@ -44,7 +43,6 @@ from harness.samples import Kind, latency_s, within
 from harness.statistics import quantile_bounds
 
 DEFAULT_SUSTAINED_S = 5.0
-MIN_WATCHED_S = 1.0
 WELL_PHASES = frozenset((Phase.STEADY, Phase.AFTER))
 
 
@@ -158,19 +156,16 @@ def _baseline_check(
     evidence: Evidence,
 ) -> Check:
     observed = _observe(condition, phase, windows, evidence)
-    known = [
-        value
-        for run in evidence.baselines
-        for (text, at), value in run.values.items()
-        if (text, at) == (observation_key(condition), phase)
-    ]
+    key = (observation_key(condition), str(phase))
+    known = [run.values[key] for run in evidence.baselines if key in run.values]
     check = judge_baseline(objective, condition, phase, observed, known)
     if check.outcome is Outcome.FAIL and evidence.samples is not None:
         late_s = lag_p99_s(within(evidence.samples.records, windows[phase]))
         if late_s > SATURATED_LAG_S:
             because = f"{check.because}; but the generator itself was {late_s * 1000:.0f} ms late"
-            inconclusive = Outcome.INCONCLUSIVE
-            return replace(check, outcome=inconclusive, code="load_saturated", because=because)
+            return replace(
+                check, outcome=Outcome.INCONCLUSIVE, code="load_saturated", because=because
+            )
     return check
 
 
@@ -214,7 +209,7 @@ def _recover(condition: RecoveryLimit, windows: Windows, evidence: Evidence) -> 
         return None
     injected_at = min(f.called_at or f.intended_at for f in evidence.faults)
     sustained_s = DEFAULT_SUSTAINED_S if condition.sustained_s is None else condition.sustained_s
-    if end - origin.proven_at < max(sustained_s, MIN_WATCHED_S):
+    if end - origin.proven_at < max(sustained_s, 1.0):
         return None
     subjects = (condition.subject,) if condition.subject else subjects_with_conditions(evidence)
     flagged = []
@@ -265,9 +260,7 @@ def _recovery_check(
 ) -> Check:
     found = _recover(condition, windows, evidence)
     if found is None:
-        because = (
-            "no proven fault and heal to count from, or too little recorded after them to judge by"
-        )
+        because = "no proven fault and heal to count from, or too little recorded to judge by"
         return unmet(objective, "", "recovery_not_measured", because, "Lengthen recovery.")
     limit_s = condition.limit_s
     outcome, code, because, remedy = _recovery_words(found, limit_s)
@@ -313,12 +306,10 @@ def _alert_check(
     objective: Objective, condition: AlertExpectation, windows: Windows, evidence: Evidence
 ) -> Check:
     series = evidence.alerts.get(condition.alert)
-    if series is None or series.problem:
-        why = "it was not looked for" if series is None else series.problem
-        code = "no_data" if series is None else series.problem_code or "no_data"
+    if series is None or series.problem or not series.points:
+        why = (series.problem if series else "") or "it was not looked for"
+        code = (series.problem_code if series else "") or "no_data"
         return unmet(objective, "", code, f"alert {condition.alert}: {why}")
-    if not series.points:
-        return unmet(objective, "", "no_data", f"alert {condition.alert}: nobody looked for it")
     firing = [t for t, value in series.points if value == 1]
     if not firing and _heard(series, windows) < MIN_COVERAGE:
         because = f"alert {condition.alert}: not watched all along"
@@ -348,13 +339,13 @@ def _alert_check(
 
 def _heard(series: Series, windows: Windows) -> float:
     """The share of the run at which the series says something; silence proves nothing else."""
-    if not windows:
-        return 0.0
-    whole = Window(
-        start=min(w.start for w in windows.values()), end=max(w.end for w in windows.values())
-    )
-    heard = sum(whole.holds(t) and math.isfinite(value) for t, value in series.points)
-    return heard / max(1, int(whole.length_s / series.step_s))
+    inside = [
+        t
+        for t, v in series.points
+        if math.isfinite(v) and any(w.holds(t) for w in windows.values())
+    ]
+    length_s = sum(w.length_s for w in windows.values())
+    return len(inside) / max(1, int(length_s / series.step_s))
 
 
 def _alert(

@@ -3,11 +3,14 @@
 A second is out of bounds when a rolling five-second bin around it violates a condition and
 the second itself does. Recovery is the first instant from which none is, for as long as
 ``sustained`` asks. Low counts from the last bad request and the proven event, high from the
-first good request after it and the call that caused the event.
+first good request after it and the call that caused the event. Where only a share of the
+requests failed, one good answer proves little: high waits for as many as would have shown a
+further failure with 95 % probability.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -147,11 +150,20 @@ def _edges(conditions: Sequence[Flagged], start: float, end: float) -> tuple[flo
             last_bad = max(last_bad, float(violating.max()))
     for condition in conditions:
         at = condition.records["intended"]
-        after = at[~condition.violates & (at > last_bad)]
-        if len(after) == 0:
+        after = np.sort(at[~condition.violates & (at > last_bad)])
+        recent = condition.violates[(at > last_bad - 1) & (at <= last_bad)]
+        needed = _good_needed(float(recent.mean()) if len(recent) else 1.0)
+        if len(after) < needed:
             return None
-        fine.append(float(after.min()))
+        fine.append(float(after[needed - 1]))
     return last_bad, max(fine)
+
+
+def _good_needed(failing: float) -> int:
+    """Good requests in a row that hardly occur while this share of them fails."""
+    if not 0 < failing < 1:
+        return 1
+    return math.ceil(math.log(0.05) / math.log1p(-failing))
 
 
 def silent(records: Records, start: float, end: float) -> bool:

@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from builders import checks_of, good_evidence, healthy_records, objective, samples, scenario
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.baseline import MIN_RUNS, Difference, differences, judge_baseline
 from harness.evidence import BaselineRun
 from harness.model import BaselineThreshold, Check, Gate, Outcome
+from tests.builders import checks_of, good_evidence, healthy_records, objective, samples, scenario
 
 TEXT = "orders.p99 <= baseline +15% during steady"
 STABLE = [0.100, 0.101, 0.099, 0.102, 0.098, 0.100, 0.101, 0.099, 0.100, 0.100]

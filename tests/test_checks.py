@@ -8,7 +8,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import (
+
+from harness import baseline, checks, judge
+from harness.checks import recoveries, steady_checks, steady_conditions, subjects_with_conditions
+from harness.evidence import Evidence
+from harness.model import (
+    Check,
+    FaultRecord,
+    Gate,
+    Outcome,
+    Recovery,
+    RecoveryFrom,
+    Series,
+    Threshold,
+    Unit,
+)
+from harness.samples import Records, RequestOutcome
+from harness.timeline import LOAD_STOPPING, RECOVERY_ENDED
+from tests.builders import (
     CALLED,
     END,
     HEAL_CALLED,
@@ -32,23 +49,6 @@ from builders import (
     windows_of,
     with_records,
 )
-
-from harness import baseline, checks, judge
-from harness.checks import recoveries, steady_checks, steady_conditions, subjects_with_conditions
-from harness.evidence import Evidence
-from harness.model import (
-    Check,
-    FaultRecord,
-    Gate,
-    Outcome,
-    Recovery,
-    RecoveryFrom,
-    Series,
-    Threshold,
-    Unit,
-)
-from harness.samples import Records, RequestOutcome
-from harness.timeline import LOAD_STOPPING, RECOVERY_ENDED
 
 PASS, FAIL, INCONCLUSIVE = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
 WELL = "orders.errors < 1% during steady"

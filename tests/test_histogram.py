@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import builders  # noqa: F401 - sets hypothesis up
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tests.builders  # noqa: F401 - sets hypothesis up
 from harness.histogram import (
     BUCKETS,
     HIGHEST_US,

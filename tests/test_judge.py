@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import END, STEADY, ZERO, good_evidence, objective, records, samples, series
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +14,7 @@ from harness.judge import judge_load, judge_series, judge_threshold
 from harness.model import Check, Outcome, Phase, Series, Threshold, Unit, Window
 from harness.objectives import parse
 from harness.samples import RECORD, LoadSamples, Records, RequestOutcome
+from tests.builders import END, STEADY, ZERO, good_evidence, objective, records, samples, series
 
 PASS, FAIL, INCONCLUSIVE = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
 START = 1000.0

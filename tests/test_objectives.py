@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import builders  # noqa: F401 - sets hypothesis up
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tests.builders  # noqa: F401 - sets hypothesis up
 from harness.model import (
     AlertExpectation,
     BaselineThreshold,

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import ZERO, records
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.model import Recovery, RecoveryFrom
 from harness.recovery import Flagged, Origin, judge_recovery, out_of_bounds, silent
 from harness.samples import Records, RequestOutcome, is_bad, latency_s
+from tests.builders import ZERO, records
 
 LIMIT_S = 0.25
 RATE = 100.0
@@ -365,3 +365,21 @@ SILENCES = {
 @pytest.mark.parametrize(("at", "expected"), SILENCES.values(), ids=SILENCES)
 def test_silence(at: np.ndarray, expected: bool) -> None:
     assert silent(records(ZERO + at), ZERO + 10, ZERO + 60) is expected
+
+
+@pytest.mark.parametrize("origin", [injection(0, 0.1), heal(1.0, 1.1)], ids=["kill", "held"])
+def test_partial_outages_are_covered_in_95_percent(origin: Origin) -> None:
+    """Good answers between the bad ones must not end an outage early."""
+    rng = np.random.default_rng(23)
+    counted_from = origin.called_at - ZERO
+    covered, widths = [], []
+    for _ in range(300):
+        end_s, share = rng.uniform(2.5, 30), rng.uniform(0.3, 1)
+        found = load(end_s + 8, rng.uniform(50, 300))
+        hit = between(found, 0.5, end_s) & (rng.random(len(found)) < share)
+        found["outcome"][hit] = RequestOutcome.HTTP_5XX
+        low, high = interval(judge(found, origin, end_s + 8))
+        covered.append(low <= end_s - counted_from <= high)
+        widths.append(high - low)
+    assert np.mean(covered) >= 0.95, np.mean(covered)
+    assert max(widths) < 1.5

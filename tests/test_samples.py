@@ -7,7 +7,6 @@ import struct
 
 import numpy as np
 import pytest
-from builders import RATE, ZERO, healthy_records, records, samples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from harness.samples import (
     scheduler_lag_s,
     within,
 )
+from tests.builders import RATE, ZERO, healthy_records, records, samples
 
 BAD = tuple(o for o in RequestOutcome if o >= RequestOutcome.TIMEOUT)
 

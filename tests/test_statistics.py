@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-import builders  # noqa: F401 - sets hypothesis up
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import t
 
+import tests.builders  # noqa: F401 - sets hypothesis up
 from harness.statistics import (
     CONFIDENCE,
     MIN_EFFECTIVE,

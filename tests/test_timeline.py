@@ -5,18 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from builders import (
-    AFTER,
-    CALLED,
-    END,
-    HEAL_PROVEN,
-    STEADY,
-    ZERO,
-    event,
-    events,
-    fault,
-    kill,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +16,18 @@ from harness.timeline import (
     fault_window,
     first,
     phases,
+)
+from tests.builders import (
+    AFTER,
+    CALLED,
+    END,
+    HEAL_PROVEN,
+    STEADY,
+    ZERO,
+    event,
+    events,
+    fault,
+    kill,
 )
 
 PLAN = PhasePlan(warmup_s=5, steady_s=30, recovery_s=15, after_s=10)

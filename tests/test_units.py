@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import builders  # noqa: F401 - sets hypothesis up
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tests.builders  # noqa: F401 - sets hypothesis up
 from harness.errors import InvalidError
 from harness.model import Quantity, Unit
 from harness.units import (

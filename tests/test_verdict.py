@@ -10,7 +10,29 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness import checks
+from harness import evidence as kinds
+from harness.errors import ExitCode
+from harness.evidence import Evidence
+from harness.model import (
+    Activity,
+    Check,
+    FaultSpec,
+    Gate,
+    Outcome,
+    Reason,
+    Restoration,
+    Termination,
+    Verdict,
+    worst,
+)
+from harness.samples import RECORD, Kind, Records, RequestOutcome, SeriesName
+from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED
+from harness.verdict import exit_code, judge_run
+from tests.builders import (
     ACTIVITIES,
     AFTER,
     CALLED,
@@ -36,28 +58,6 @@ from builders import (
     windows_of,
     with_records,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
-from harness import checks
-from harness import evidence as kinds
-from harness.errors import ExitCode
-from harness.evidence import Evidence
-from harness.model import (
-    Activity,
-    Check,
-    FaultSpec,
-    Gate,
-    Outcome,
-    Reason,
-    Restoration,
-    Termination,
-    Verdict,
-    worst,
-)
-from harness.samples import RECORD, Kind, Records, RequestOutcome, SeriesName
-from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED
-from harness.verdict import exit_code, judge_run
 
 PASS, FAIL, INCONCLUSIVE = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
 CLEAN, DIRTY = Restoration.CLEAN, Restoration.DIRTY
@@ -701,3 +701,42 @@ def test_the_reason_for_low_load_says_what_this_machine_held() -> None:
 
 def test_healing_is_called_for_before_it_is_proven_in_the_builder() -> None:
     assert ZERO < STEADY < CALLED < PROVEN < HEAL_CALLED < HEAL_PROVEN < AFTER < END
+
+
+CUTS = {
+    "an operator": event(kinds.ABORTED, END - 1, by="SIGINT"),
+    "a lost Prometheus": event(kinds.METRICS_LOST, END - 1, message="gone"),
+    "a dead generator": event(kinds.LOAD_LOST, END - 1, message="exit 137"),
+}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_a_phase_that_was_cut_short_fails_nothing(cut: Any) -> None:
+    wanted = scenario([STEADY_ONLY, AFTER_ONLY], only_affects=())
+    evidence = with_records(refused(AFTER, END), scenario=wanted, events=events(cut))
+    assert judged(evidence).evidence is INCONCLUSIVE
+    assert codes(evidence)[-1] == "phase_cut_short"
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+def test_a_violation_in_a_phase_that_had_ended_stands_however_the_run_ended(cut: Any) -> None:
+    wanted = scenario([STEADY_ONLY, AFTER_ONLY], only_affects=())
+    evidence = with_records(refused(STEADY, CALLED), scenario=wanted, events=events(cut))
+    assert judged(evidence).evidence is FAIL
+
+
+PIECES = tuple(BROKEN.values())
+
+
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=4), st.data())
+def test_several_things_missing_are_not_a_pass_either(
+    chosen: list[tuple[Evidence, list[str]]], data: st.DataObject
+) -> None:
+    """Take one run that lacks something and lose more of it: it never becomes a pass."""
+    evidence = chosen[0][0]
+    for other, _ in chosen[1:]:
+        name = data.draw(st.sampled_from(("samples", "series", "alerts", "unreadable")))
+        theirs = getattr(other, name)
+        if theirs != getattr(GOOD, name) if name != "samples" else theirs is None:
+            evidence = replace(evidence, **{name: theirs})
+    assert judged(evidence).evidence is not PASS

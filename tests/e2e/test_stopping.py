@@ -1,0 +1,110 @@
+"""Stopped in any way at any phase: healed, proven, nothing left, the right exit code."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from .conftest import Command, await_gone, descendants
+from .test_no_false_pass import QUICK, written
+
+LONG = QUICK.replace("hold: 3s", "hold: 30s")
+
+MOMENTS = {
+    "Ctrl-C in warm-up": (signal.SIGINT, "warmup"),
+    "SIGTERM in steady": (signal.SIGTERM, "steady"),
+    "Ctrl-C while the fault is on": (signal.SIGINT, "proven"),
+    "SIGTERM while the fault is on": (signal.SIGTERM, "proven"),
+    "SIGHUP while the fault is on": (signal.SIGHUP, "proven"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS.keys())
+def test_a_signal_heals_and_ends_with_five(
+    moment: tuple[signal.Signals, str], harness: Command, tmp_path: Path
+) -> None:
+    number, when = moment
+    process = harness.start_run(written(tmp_path, LONG))
+    if when == "proven":
+        harness.await_open_fault()
+    else:
+        harness.await_phase(when)
+    family = descendants(process)
+    process.send_signal(number)
+    ended = harness.end(process)
+    assert ended.code == 5, ended.out
+    assert ended.verdict["termination"] == "aborted"
+    assert ended.verdict["restoration"] == "clean"
+    assert all(f["heal_proven_at"] for f in ended.result["faults"])
+    assert await_gone(family) == []
+
+
+def test_ctrl_c_in_recovery_ends_with_five(harness: Command, tmp_path: Path) -> None:
+    text = QUICK.replace("recovery: 6s", "recovery: 60s")
+    process = harness.start_run(written(tmp_path, text))
+    harness.await_phase("recovery")
+    process.send_signal(signal.SIGINT)
+    assert harness.end(process).code == 5
+
+
+def test_three_ctrl_c_never_skip_healing(harness: Command, tmp_path: Path) -> None:
+    process = harness.start_run(written(tmp_path, LONG))
+    harness.await_open_fault()
+    for _ in range(3):
+        process.send_signal(signal.SIGINT)
+    ended = harness.end(process)
+    assert ended.code == 5
+    assert ended.verdict["restoration"] == "clean"
+
+
+def test_kill_9_of_the_run_is_healed_by_the_guardian(harness: Command, tmp_path: Path) -> None:
+    process = harness.start_run(written(tmp_path, LONG))
+    harness.await_open_fault()
+    family = descendants(process)
+    process.kill()
+    harness.end(process)
+    harness.await_all_healed(timeout_s=15)
+    assert await_gone(family) == []
+    log = (harness.folder / "latest" / "guardian.log").read_text()
+    assert "the run is gone without a word" in log
+    assert "got 200" in log  # the proof, by another path than the healing
+
+
+def test_kill_9_of_run_and_guardian_is_healed_by_recover(harness: Command, tmp_path: Path) -> None:
+    process = harness.start_run(written(tmp_path, LONG))
+    harness.await_open_fault()
+    family = descendants(process)
+    guardians = [p for p in family if "harness.guardian" in p.cmdline()]
+    assert len(guardians) == 1
+    guardians[0].kill()
+    process.kill()
+    harness.end(process)
+    assert len(harness.open_faults()) == 1
+    ended = harness("recover")
+    assert ended.code == 0
+    assert "healed" in ended.out
+    assert await_gone(family) == []
+    assert harness("recover").code == 0  # idempotent
+
+
+def test_a_dead_guardian_stops_the_run_and_the_run_heals(harness: Command, tmp_path: Path) -> None:
+    process = harness.start_run(written(tmp_path, LONG))
+    harness.await_open_fault()
+    guardians = [p for p in descendants(process) if "harness.guardian" in p.cmdline()]
+    guardians[0].kill()
+    ended = harness.end(process)
+    assert ended.code == 3
+    assert ended.verdict["restoration"] == "clean"
+    assert "the guardian died" in ended.verdict["reasons"][0]["message"]
+
+
+def test_a_second_run_on_the_same_stack_is_refused(harness: Command, tmp_path: Path) -> None:
+    first = harness.start_run(written(tmp_path, LONG))
+    harness.await_phase("warmup")
+    second = harness.run(written(tmp_path, QUICK))
+    assert second.code == 2
+    assert "is in use" in second.err
+    first.send_signal(signal.SIGINT)
+    assert harness.end(first).code == 5
