@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev
 
 from scipy.special import stdtrit
@@ -72,7 +72,7 @@ def judge_baseline(
     if not known:
         because = "no accepted run of this scenario in this environment observed it"
         remedy = "Accept a good run with `harness baseline accept RUN`."
-        return unmet(objective, phase, "no_baseline", because, remedy)
+        return replace(unmet(objective, phase, "no_baseline", because, remedy), gate=Gate.WARN)
     middle = median(known)
     limit = middle * (1 + condition.margin)
     positive = observed > 0 and min(known) > 0

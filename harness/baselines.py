@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.checks import observation_key
+from harness.baseline_checks import observation_key
 from harness.errors import InvalidError
 from harness.evidence import BaselineRun
 from harness.files import write_durably

@@ -8,8 +8,9 @@ from typing import Any
 
 from harness.baseline import differences
 from harness.chart import timeline
-from harness.checks import all_checks, recoveries
+from harness.checks import all_checks
 from harness.evidence import Evidence
+from harness.recovery_checks import recoveries
 from harness.result import Facts, document
 from harness.timeline import first, phases
 from harness.verdict import judge_run

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from harness import evidence as kinds
-from harness.checks import recoveries, steady_checks
+from harness.checks import steady_checks
 from harness.descriptor import StackDescriptor
 from harness.errors import DirtyError, HarnessError, InvalidError, StoreError
 from harness.evidence import BaselineRun, Evidence
@@ -25,6 +25,7 @@ from harness.model import (
 )
 from harness.objectives import show
 from harness.ports import Lab, Progress, Restoration
+from harness.recovery_checks import recoveries
 from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED, phases
 
 TICK_S = 0.25
@@ -173,8 +174,12 @@ class _Run:
         windows = phases(so_far.events, so_far.faults, plan)
         for name, series in self.series.items():
             if series.problem:
-                because = f"SLI {name} gave nothing to go by in steady: {series.problem}"
-                self._stop(kinds.STEADY_STOPPED, outcome=Outcome.INCONCLUSIVE, message=because)
+                self._stop(
+                    kinds.STEADY_STOPPED,
+                    outcome=Outcome.INCONCLUSIVE,
+                    code=series.problem_code or "no_data",
+                    message=f"SLI {name} gave nothing to go by in steady: {series.problem}",
+                )
         outcomes = tuple(c.outcome for c in steady_checks(so_far, windows) if c.gate is Gate.FAIL)
         if outcomes and worst(outcomes) is not Outcome.PASS:
             self._stop(kinds.STEADY_STOPPED, outcome=worst(outcomes))

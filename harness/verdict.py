@@ -150,6 +150,9 @@ def _interruptions(evidence: Evidence) -> list[Reason]:
     if stopped is not None and stopped.data["outcome"] == Outcome.INCONCLUSIVE:
         message = "steady state could not be decided, so nothing was injected"
         reasons.append(Reason("steady_state_not_decided", message))
+        if "code" in stopped.data:
+            code, why = str(stopped.data["code"]), str(stopped.data["message"])
+            reasons.append(Reason(code, why, "Check the query under `slis:`."))
     elif stopped is not None:
         message = "steady state did not hold, so nothing was injected"
         reasons.append(Reason("nothing_injected", message))

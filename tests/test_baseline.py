@@ -56,7 +56,7 @@ CASES: dict[str, tuple[float | None, list[float], Outcome, str, Gate]] = {
         Gate.WARN,
     ),
     "one accepted run": (0.1, [0.1], INCONCLUSIVE, "too_few_runs", Gate.WARN),
-    "no accepted run": (0.1, [], INCONCLUSIVE, "no_baseline", Gate.FAIL),
+    "no accepted run": (0.1, [], INCONCLUSIVE, "no_baseline", Gate.WARN),
     "nothing observed": (None, STABLE, INCONCLUSIVE, "no_samples", Gate.FAIL),
     "no number observed": (math.nan, STABLE, INCONCLUSIVE, "no_samples", Gate.FAIL),
     "everything infinite": (math.inf, STABLE, INCONCLUSIVE, "no_samples", Gate.FAIL),

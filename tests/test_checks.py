@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness import baseline, checks, judge
-from harness.checks import recoveries, steady_checks, steady_conditions, subjects_with_conditions
+from harness.checks import steady_checks
 from harness.evidence import Evidence
 from harness.model import (
     Check,
@@ -23,6 +23,7 @@ from harness.model import (
     Threshold,
     Unit,
 )
+from harness.recovery_checks import recoveries, steady_conditions, subjects_with_conditions
 from harness.samples import Records, RequestOutcome
 from harness.timeline import LOAD_STOPPING, RECOVERY_ENDED
 from tests.builders import (

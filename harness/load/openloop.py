@@ -135,6 +135,9 @@ class OpenLoop(User):
             pass  # the request that ended it is on record
         except (InterruptTaskSet, RescheduleTask, RescheduleTaskImmediately):
             pass  # how Locust's nested task sets hand control back
+        except (gevent.GreenletExit, StopUser, StopTest):
+            self._worst = RequestOutcome.OTHER  # cut off: unfinished is bad
+            raise
         except Exception as error:  # noqa: BLE001 - a journey may raise anything; it has failed
             self._worst = max(self._worst, RequestOutcome.OTHER)
             self.environment.events.user_error.fire(

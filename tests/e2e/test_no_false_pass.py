@@ -56,8 +56,18 @@ def test_a_fault_target_that_does_not_exist_is_refused(harness: Command, tmp_pat
 
 
 def test_an_action_that_raises_is_no_resilience(harness: Command, tmp_path: Path) -> None:
-    text = QUICK.replace("kind: timeout", "kind: latency").replace(
-        "hold: 3s", "hold: 3s, latency_ms: 5, jitter_ms: 7"
+    arguments = {"target": "gateway->llm-gateway", "latency_ms": 5, "jitter_ms": 7}
+    provider = {
+        "type": "python",
+        "module": "harness.faults.latency",
+        "func": "inject",
+        "arguments": arguments,
+    }
+    method = [{"type": "action", "name": "delay", "provider": provider}]
+    experiment = {"title": "t", "description": "d", "method": method, "rollbacks": []}
+    (tmp_path / "bad.json").write_text(json.dumps(experiment))
+    text = QUICK.replace(
+        "faults: [{kind: timeout, target: gateway->llm-gateway, hold: 3s}]", "experiment: bad.json"
     )
     ended = harness.run(written(tmp_path, text))
     assert ended.code == 4
@@ -164,7 +174,10 @@ def test_a_broken_steady_state_fails_and_nothing_is_injected(
 
 def test_a_fault_that_is_taken_away_early_was_not_held(harness: Command, tmp_path: Path) -> None:
     """Somebody else removes the toxic behind our back: three seconds of thirty are no test."""
-    process = harness.start_run(written(tmp_path, QUICK.replace("hold: 3s", "hold: 20s")))
+    text = QUICK.replace("hold: 3s", "hold: 20s").replace(
+        "  - fallbacks.max > 0 during fault\n", ""
+    )
+    process = harness.start_run(written(tmp_path, text))
     entry = harness.await_open_fault()
     where = entry["arguments"]
     answer = requests.delete(

@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.baseline import Difference
 from harness.chart import timeline
-from harness.checks import all_checks, recoveries
+from harness.checks import all_checks
 from harness.evidence import ABORTED, CONDITION_TRIPPED, ERROR, METRICS_LOST, RESTORED, Evidence
 from harness.model import (
     Activity,
@@ -31,6 +31,7 @@ from harness.model import (
     StackSpec,
 )
 from harness.objectives import parse
+from harness.recovery_checks import recoveries
 from harness.result import Facts, document
 from harness.samples import RECORD, Kind, LoadSamples, RequestOutcome, SeriesName
 from harness.timeline import phases

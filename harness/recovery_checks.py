@@ -1,0 +1,167 @@
+"""Recovery objectives: what "well" means, and when users were well again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.evidence import Evidence
+from harness.judge import (
+    Windows,
+    allowed_share,
+    flags,
+    unmet,
+)
+from harness.model import (
+    Check,
+    FaultRecord,
+    Objective,
+    Op,
+    Outcome,
+    Phase,
+    Recovery,
+    RecoveryFrom,
+    RecoveryLimit,
+    Threshold,
+    Unit,
+)
+from harness.recovery import Flagged, Origin, judge_recovery, silent
+
+DEFAULT_SUSTAINED_S = 5.0
+WELL_PHASES = frozenset((Phase.STEADY, Phase.AFTER))
+
+
+def steady_conditions(evidence: Evidence, subject: str) -> tuple[Threshold, ...]:
+    """What "well" means for a subject: its load objectives that hold in steady or after."""
+    found = []
+    for objective in evidence.scenario.objectives:
+        condition = objective.condition
+        if (
+            isinstance(condition, Threshold)
+            and condition.subject == subject
+            and condition.stat != "goodput"
+            and condition.subject not in evidence.scenario.slis
+            and WELL_PHASES.intersection(condition.phases)
+        ):
+            found.append(condition)
+    return tuple(found)
+
+
+def subjects_with_conditions(evidence: Evidence) -> tuple[str, ...]:
+    """Load subjects for which "well" is defined, in the order of the objectives."""
+    conditions = [o.condition for o in evidence.scenario.objectives]
+    names = [c.subject for c in conditions if isinstance(c, Threshold)]
+    return tuple(n for n in dict.fromkeys(names) if steady_conditions(evidence, n))
+
+
+def recoveries(evidence: Evidence, windows: Windows) -> tuple[Recovery, ...]:
+    """Time to recover of each subject that a recovery objective speaks of."""
+    found: dict[str, Recovery] = {}
+    for objective in evidence.scenario.objectives:
+        condition = objective.condition
+        if isinstance(condition, RecoveryLimit):
+            recovery = _recover(condition, windows, evidence)
+            if recovery is not None:
+                found.setdefault(recovery.subject, recovery)
+    return tuple(found.values())
+
+
+def _recover(condition: RecoveryLimit, windows: Windows, evidence: Evidence) -> Recovery | None:
+    origin = _origin(condition, evidence.faults)
+    samples = evidence.samples
+    end = max((w.end for w in windows.values()), default=None)
+    if origin is None or samples is None or end is None:
+        return None
+    injected_at = min(f.called_at or f.intended_at for f in evidence.faults)
+    sustained_s = DEFAULT_SUSTAINED_S if condition.sustained_s is None else condition.sustained_s
+    if end - origin.proven_at < max(sustained_s, 1.0):
+        return None
+    subjects = (condition.subject,) if condition.subject else subjects_with_conditions(evidence)
+    flagged = []
+    for subject in subjects:
+        records = samples.of(subject)
+        if records is None or silent(records, injected_at, end):
+            return None
+        for wanted in steady_conditions(evidence, subject):
+            violates = flags(wanted, records)
+            allowed = allowed_share(wanted)
+            if wanted.op in (Op.GT, Op.GE):
+                violates, allowed = ~violates, 1 - allowed
+            flagged.append(Flagged(records=records, violates=violates, allowed=allowed))
+    if not flagged:
+        return None
+    return judge_recovery(
+        condition.subject or "all",
+        flagged,
+        injected_at=injected_at,
+        origin=origin,
+        observed_until=end,
+        sustained_s=sustained_s,
+    )
+
+
+def _origin(condition: RecoveryLimit, faults: Sequence[FaultRecord]) -> Origin | None:
+    """Kills count from the injection, held faults from the heal, unless the objective says."""
+    if not faults:
+        return None
+    default = RecoveryFrom.HEAL if all(f.held for f in faults) else RecoveryFrom.INJECTION
+    kind = condition.origin or default
+    if kind is RecoveryFrom.INJECTION:
+        pairs = [(f.called_at, f.proven_at) for f in faults]
+    else:
+        pairs = [(f.heal_called_at, f.heal_proven_at) for f in faults]
+    known = [(called, proven) for called, proven in pairs if called and proven]
+    if len(known) < len(faults):
+        return None
+    # Several faults: trouble begins with the first injection and may end with the last heal,
+    # and neither the calls nor the proofs need to come in the same order.
+    edge = min if kind is RecoveryFrom.INJECTION else max
+    calls, proofs = zip(*known, strict=True)
+    return Origin(kind=kind, called_at=edge(calls), proven_at=edge(proofs))
+
+
+def recovery_check(
+    objective: Objective, condition: RecoveryLimit, windows: Windows, evidence: Evidence
+) -> Check:
+    """Whether the users were well again in time."""
+    found = _recover(condition, windows, evidence)
+    if found is None:
+        because = "no proven fault and heal to count from, or too little recorded to judge by"
+        return unmet(objective, "", "recovery_not_measured", because, "Lengthen recovery.")
+    limit_s = condition.limit_s
+    outcome, code, because, remedy = _recovery_words(found, limit_s)
+    return Check(
+        objective=objective.text,
+        phase="",
+        outcome=outcome,
+        because=because,
+        observed=found.high_s,
+        low=found.low_s,
+        high=found.high_s,
+        limit=limit_s,
+        unit=Unit.SECONDS,
+        gate=objective.gate,
+        code=code,
+        remedy=remedy,
+    )
+
+
+def _recovery_words(found: Recovery, limit_s: float) -> tuple[Outcome, str, str, str]:
+    low, high = found.low_s or 0.0, found.high_s or 0.0
+    span = f"{low:.1f} to {high:.1f} s after the {found.origin}"
+    match found.state:
+        case "not_degraded":
+            return Outcome.PASS, "", "never out of bounds, so there was nothing to recover from", ""
+        case "mitigated":
+            return Outcome.PASS, "", f"well again before the {found.origin} was called for", ""
+        case "not_recovered":
+            because = f"still not well {low:.1f} s after the {found.origin}, when watching ended"
+            return Outcome.FAIL, "not_recovered", because, ""
+        case "relapsed":
+            because = f"well again {span}, but out of bounds once more later"
+            return Outcome.FAIL, "relapsed", because, ""
+    if high < limit_s:
+        return Outcome.PASS, "", f"well again {span}", ""
+    if low >= limit_s:
+        return Outcome.FAIL, "limit_violated", f"well again only {span}", ""
+    remedy = "Raise the arrival rate: the interval is as wide as requests are apart."
+    return Outcome.INCONCLUSIVE, "straddles_limit", f"well again {span}", remedy
