@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,13 @@ def accept(root: Path, result: Mapping[str, Any]) -> Path:
             if c["observed"] is not None
         ],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidError(
+            f"The baseline folder {path.parent} cannot be made: {error.strerror}.",
+            "Name another one with --baselines.",
+        ) from error
     write_durably(path, (json.dumps(document, indent=2) + "\n").encode(), mode=0o644)
     return path
 
@@ -85,6 +92,9 @@ def _read(path: Path) -> BaselineRun:
         if raw["version"] != VERSION:
             raise ValueError(f"version {raw['version']}, this harness reads {VERSION}")
         values = {(v["objective"], v["phase"]): float(v["value"]) for v in raw["values"]}
+        odd = [f"{objective} is {v}" for (objective, _), v in values.items() if not isfinite(v)]
+        if odd:
+            raise ValueError("; ".join(odd))
         return BaselineRun(run_id=raw["run_id"], values=values)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidError(

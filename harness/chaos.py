@@ -62,7 +62,8 @@ class ChaosToolkit:
         found = []
         for activity in self._experiment.get("method", ()):
             provider = activity.get("provider", {})
-            target = provider.get("arguments", {}).get("target")
+            arguments = provider.get("arguments")
+            target = arguments.get("target") if isinstance(arguments, dict) else None
             if str(provider.get("module", "")).startswith(OURS) and isinstance(target, str):
                 found.append(_VARIABLE.sub(lambda m: str(values.get(m[1], m[0])), target))
         return tuple(dict.fromkeys(found))
@@ -127,7 +128,7 @@ class ChaosToolkit:
                 for section in ("run", "rollbacks")
                 for entry in journal.get(section) or ()
             )
-        except (OSError, ValueError, AttributeError, KeyError) as error:
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
             return (Activity(section="journal", name=JOURNAL, status="failed", error=str(error)),)
 
 
@@ -171,7 +172,22 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidError(
             f"The experiment {path} has no method; it must be a Chaos Toolkit experiment."
         )
+    odd = _odd(experiment)
+    if odd:
+        raise InvalidError(
+            f"The experiment {path} is not one: {odd} must be a mapping.",
+            "`chaos validate` says what Chaos Toolkit expects.",
+        )
     return experiment
+
+
+def _odd(experiment: Mapping[str, Any]) -> str:
+    """The first part that is not the mapping it must be."""
+    parts: list[tuple[str, Any]] = [("configuration", experiment.get("configuration") or {})]
+    for number, activity in enumerate(experiment["method"]):
+        provider = activity.get("provider", {}) if isinstance(activity, dict) else activity
+        parts.append((f"method[{number}]", provider))
+    return next((name for name, part in parts if not isinstance(part, dict)), "")
 
 
 def _variables(experiment: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:

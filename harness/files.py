@@ -105,9 +105,16 @@ def locked(path: Path, timeout_s: float, owner: str = "") -> Iterator[None]:
 
     Raises:
         LockHeldError: Another process held it for the whole time.
+        StoreError: The lock file cannot be opened.
     """
     private_folder(path.parent)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"Cannot open the lock {path}: {error.strerror}.",
+            "Make that file a plain one that you may write, or remove it.",
+        ) from error
     try:
         _acquire(handle, path, time.monotonic() + timeout_s)
         if owner:

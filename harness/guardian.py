@@ -7,6 +7,7 @@ every open entry, proves each healed, says what it did and leaves.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -63,15 +64,21 @@ def _finish(log: UndoLog, *, ended_well: bool) -> int:
             _say(f"healed {done.entry.id}: {done.entry.heal_proof}")
         for left in result.left:
             _say(f"not healed {left.entry.id}: {left.problem}")
+        for odd in result.unreadable:
+            _say(f"unreadable {odd.path}: {odd.problem}")
+        if result.unfenced:
+            _say(result.unfenced)
         if result.clean:
             return CLEAN
         if time.monotonic() >= give_up_at:
             return LEFT
+        time.sleep(TICK_S)
 
 
 def _say(text: str) -> None:
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    os.write(sys.stderr.fileno(), f"{stamp} guardian: {text}\n".encode())
+    with contextlib.suppress(OSError):  # a full disk must not keep a fault from being healed
+        os.write(sys.stderr.fileno(), f"{stamp} guardian: {text}\n".encode())
 
 
 if __name__ == "__main__":

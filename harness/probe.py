@@ -88,6 +88,21 @@ def listens(address: str, timeout_s: float = 0.5) -> bool:
         return False
 
 
+def refuses(address: str, timeout_s: float = 0.5) -> bool:
+    """Whether the machine itself says that nothing listens at ``host:port``.
+
+    Silence is no such answer: a stopped or unreachable server may come back as it was.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=timeout_s):
+            return False
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+
+
 def _name(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return NO_ANSWER

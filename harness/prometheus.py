@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,19 @@ from harness.units import parse_duration_s
 TIMEOUT_S = 2.0
 STALE_INTERVALS = 2.5
 SCRAPES = "max(timestamp(up))"
+
+#: How the client says that the server has a problem of its own, which no query causes.
+SERVER_ERROR = "HTTP Status Code 5"
+
+#: What asking may raise: a refusal, silence, or an answer that is not Prometheus's.
+UNUSABLE = (
+    PrometheusApiClientException,
+    requests.RequestException,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+)
 
 Point = tuple[float, float]
 
@@ -65,9 +79,9 @@ class Prometheus:
         """Whether every active target was scraped well at least once."""
         try:
             targets = self._get("/api/v1/targets?state=active")["activeTargets"]
-        except requests.RequestException:
+            return bool(targets) and all(t["health"] == "up" for t in targets)
+        except UNUSABLE:
             return False
-        return bool(targets) and all(t["health"] == "up" for t in targets)
 
     def problem_with(self, name: str, query: str) -> str | None:
         """Why the server cannot read this query, or None.
@@ -78,8 +92,10 @@ class Prometheus:
         try:
             self._client.custom_query(query)
         except PrometheusApiClientException as error:
+            if SERVER_ERROR in str(error):
+                raise self._silent(name) from error
             return _complaint(error)
-        except requests.RequestException as error:
+        except UNUSABLE as error:
             raise self._silent(name) from error
         return None
 
@@ -93,18 +109,13 @@ class Prometheus:
             step_s = self.interval_s()
             scraped = self._range(SCRAPES, start, end, step_s)
             found = self._range(query, start, end, step_s)
-        except (PrometheusApiClientException, requests.RequestException) as error:
-            problem = (
-                _complaint(error)
-                if isinstance(error, PrometheusApiClientException)
-                else f"Prometheus did not answer ({type(error).__name__})"
-            )
-            return Series(name=name, problem=problem, problem_code="metrics_lost")
-        warnings = self._warnings
-        if len(found) != 1:
-            return _no_series(name, query, found, step_s, warnings)
-        fresh = _fresh_steps(scraped, step_s)
-        points = tuple(p for p in _points(found[0]) if p[0] in fresh)
+            warnings = self._warnings
+            if len(found) != 1:
+                return _no_series(name, query, found, step_s, warnings)
+            fresh = _fresh_steps(scraped, step_s)
+            points = tuple(p for p in _points(found[0]) if p[0] in fresh)
+        except UNUSABLE as error:
+            return Series(name=name, problem=_words(error), problem_code="metrics_lost")
         return Series(name=name, points=points, step_s=step_s, warnings=warnings)
 
     def alert(self, name: str, start: float, end: float) -> Series:
@@ -118,14 +129,13 @@ class Prometheus:
             fresh = _fresh_steps(self._range(SCRAPES, start, end, step_s), step_s)
             query = f'max(ALERTS{{alertname={json.dumps(name)},alertstate="firing"}})'
             found = self._range(query, start, end, step_s)
-        except (PrometheusApiClientException, requests.RequestException) as error:
-            problem = f"Prometheus did not answer ({type(error).__name__})"
-            return Series(name=name, problem=problem, problem_code="metrics_lost")
+            firing = {t for t, value in (_points(found[0]) if found else ()) if value == 1}
+        except UNUSABLE as error:
+            return Series(name=name, problem=_words(error), problem_code="metrics_lost")
         expected = max(1, int((end - start) / step_s))
         if len(fresh) < 0.95 * expected:
             problem = f"only {len(fresh)} of {expected} scrapes happened"
             return Series(name=name, problem=problem, problem_code="gap")
-        firing = {t for t, value in (_points(found[0]) if found else ()) if value == 1}
         points = tuple((t, 1.0 if t in firing else 0.0) for t in sorted(fresh))
         return Series(name=name, points=points, step_s=step_s)
 
@@ -137,7 +147,7 @@ class Prometheus:
         """
         if self._interval_s is None:
             targets = self._get("/api/v1/targets?state=active")["activeTargets"]
-            found = [parse_duration_s(t["scrapeInterval"]) for t in targets]
+            found = [_interval_s(t["scrapeInterval"]) for t in targets]
             self._interval_s = min(found, default=1.0)
         return self._interval_s
 
@@ -173,9 +183,22 @@ class Prometheus:
     def _silent(self, name: str) -> MetricsError:
         return MetricsError(
             f"Prometheus at {self._url} did not answer the query of {name} "
-            f"within {self._timeout_s:g} s.",
+            f"within {self._timeout_s:g} s, or not as Prometheus does.",
             "Check that the stack is up: `harness stack status`.",
         )
+
+
+def _interval_s(text: str) -> float:
+    """Prometheus's own way to write a duration, such as ``1m30s``."""
+    return sum(parse_duration_s(part) for part in re.findall(r"\d+[a-z]+", text))
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, PrometheusApiClientException):
+        return _complaint(error)
+    if isinstance(error, requests.RequestException):
+        return f"Prometheus did not answer ({type(error).__name__})"
+    return f"what answered is no Prometheus ({type(error).__name__}: {error})"
 
 
 def _points(series: dict[str, Any]) -> tuple[Point, ...]:

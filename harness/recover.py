@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from harness.errors import HarnessError, StoreError
+from harness.errors import FaultError, HarnessError, StoreError
 from harness.undo import Entry, State, UndoLog, Unreadable, best_effort_lock, now
 from harness.verbs import verb_of
 
-DEADLINE_S = 4.0  # for one entry; `harness recover` promises 5 s in all
+DEADLINE_S = 4.0  # `harness recover` promises 5 s in all
 PAUSE_S = 0.1
 
 
@@ -31,16 +31,21 @@ class Left:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """What a recovery did; ``clean`` when nothing is left and nothing was unreadable."""
+    """What a recovery did; ``clean`` when nothing is left and nothing was unreadable.
+
+    ``unfenced`` says why an injector that is on its way could not be fenced off, if so: then
+    nobody knows what it will still do.
+    """
 
     healed: tuple[Healed, ...] = ()
     left: tuple[Left, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
+    unfenced: str = ""
 
     @property
     def clean(self) -> bool:
-        """Whether every fault that the log knows is proven undone."""
-        return not self.left and not self.unreadable
+        """Whether every fault that the log knows is proven undone, and will stay so."""
+        return not self.left and not self.unreadable and not self.unfenced
 
 
 def recover(log: UndoLog, *, deadline_s: float = DEADLINE_S, fence: bool = True) -> Recovered:
@@ -48,19 +53,34 @@ def recover(log: UndoLog, *, deadline_s: float = DEADLINE_S, fence: bool = True)
 
     Args:
         log: The stack's undo log.
-        deadline_s: Limit for each entry.
+        deadline_s: How long those that could not be healed at once are tried again.
         fence: Forbid injectors that started before now from ever injecting.
     """
-    if fence:
+    unfenced = _fence(log) if fence else ""
+    snapshot = log.snapshot()
+    give_up_at = time.monotonic() + deadline_s
+    results = {e.id: heal(log, e, deadline_s=0) for e in snapshot.open}
+    while left := [r for r in results.values() if isinstance(r, Left)]:
+        if time.monotonic() >= give_up_at:
+            break
+        time.sleep(PAUSE_S)
+        results |= {r.entry.id: heal(log, r.entry, deadline_s=0) for r in left}
+    return Recovered(
+        healed=tuple(r for r in results.values() if isinstance(r, Healed)),
+        left=tuple(left),
+        unreadable=snapshot.unreadable,
+        unfenced=unfenced,
+    )
+
+
+def _fence(log: UndoLog) -> str:
+    """Advance the epoch; why that was not possible, which must not keep anybody from healing."""
+    try:
         with best_effort_lock(log):
             log.advance_epoch()
-    snapshot = log.snapshot()
-    results = [heal(log, entry, deadline_s=deadline_s) for entry in snapshot.open]
-    return Recovered(
-        healed=tuple(r for r in results if isinstance(r, Healed)),
-        left=tuple(r for r in results if isinstance(r, Left)),
-        unreadable=snapshot.unreadable,
-    )
+    except (HarnessError, OSError) as error:
+        return f"injectors could not be fenced off: {error}"
+    return ""
 
 
 def heal(log: UndoLog, entry: Entry, *, deadline_s: float = DEADLINE_S) -> Healed | Left:
@@ -106,6 +126,11 @@ def _freshest(log: UndoLog, entry: Entry) -> Entry:
 
 def _undo_and_prove(entry: Entry) -> tuple[Entry, str]:
     verb = verb_of(entry.verb, entry.arguments)
-    verb.undo(entry.arguments)
-    undone = replace(entry, healed_at=entry.healed_at or now())
-    return undone, verb.prove(entry.arguments)
+    try:
+        verb.undo(entry.arguments)
+        undone = replace(entry, healed_at=entry.healed_at or now())
+        return undone, verb.prove(entry.arguments)
+    except HarnessError:
+        raise
+    except Exception as error:  # an odd entry must not keep the others from being healed
+        raise FaultError(f"{entry.verb} raised {type(error).__name__}: {error}.") from error

@@ -49,7 +49,7 @@ class Safety:
             ) from error
         found = recover(self._log)
         self._log.prune(now())
-        if not found.unreadable and not found.left:
+        if found.clean:
             self._guardian = GuardianProcess(self._stack_id, self._folder / "guardian.log")
         return restoration(found)
 
@@ -81,6 +81,9 @@ def restoration(found: Recovered) -> Restoration:
     """A recovery in the lifecycle's words."""
     return Restoration(
         healed=tuple(f"{h.entry.id}: {h.entry.heal_proof}" for h in found.healed),
-        left=tuple(f"{x.entry.kind} on {x.entry.target}: {x.problem}" for x in found.left),
+        left=(
+            *(f"{x.entry.kind} on {x.entry.target}: {x.problem}" for x in found.left),
+            *((found.unfenced,) if found.unfenced else ()),
+        ),
         unreadable=tuple(f"{u.path}: {u.problem}" for u in found.unreadable),
     )

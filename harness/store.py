@@ -37,6 +37,7 @@ BASELINES = "baselines.json"
 RESULT = "result.json"
 MANIFEST = "manifest.json"
 LATEST = "latest"
+SEALED = (RESULT, PLAN, SCENARIO, EVENTS, SERIES, FAULTS, BASELINES)
 
 
 class RunFolder:
@@ -112,9 +113,10 @@ def find(out: Path, name: str) -> Path:
         InvalidError: There is none, or several match.
     """
     for candidate in (Path(name), out / name):
-        if (candidate / PLAN).is_file():
+        if os.path.isfile(candidate / PLAN):  # noqa: PTH113 - False for names no file can have
             return candidate.resolve()
-    known = sorted(p.name for p in out.glob(f"*{name}*") if (p / PLAN).is_file())
+    known = sorted(p.parent.name for p in out.glob(f"*/{PLAN}") if name in p.parent.name)
+    known = [run for run in known if run != LATEST]
     if len(known) == 1:
         return (out / known[0]).resolve()
     what = "no run" if not known else f"several runs ({', '.join(known[-5:])})"
@@ -236,13 +238,16 @@ def seal(path: Path) -> None:
     Raises:
         StoreError: A file is missing or the disk refused.
     """
-    names = [RESULT, PLAN, SCENARIO, EVENTS, SERIES, FAULTS, BASELINES]
-    names += sorted(f"{SAMPLES}/{p.name}" for p in (path / SAMPLES).glob("load.*"))
     try:
-        digests = {name: _digest(path / name) for name in names if (path / name).exists()}
+        digests = {name: _digest(path / name) for name in _to_seal(path)}
     except OSError as error:
         raise StoreError(f"Cannot read back {error.filename}: {error.strerror}.") from error
     write_durably(path / MANIFEST, _json(digests))
+
+
+def _to_seal(path: Path) -> list[str]:
+    found = (path / SAMPLES).glob("load.*")
+    return [*SEALED, *sorted(f"{SAMPLES}/{p.name}" for p in found)]
 
 
 def verify(path: Path) -> None:
@@ -252,9 +257,12 @@ def verify(path: Path) -> None:
         InvalidError: The run was never sealed, or a file is not what was written.
     """
     try:
-        digests = _read(path / MANIFEST)
-    except (OSError, ValueError) as error:
+        digests = dict(_read(path / MANIFEST))
+    except (OSError, ValueError, TypeError) as error:
         raise damaged(path, error) from error
+    unsealed = [name for name in _to_seal(path) if name not in digests]
+    if unsealed:
+        raise damaged(path, ValueError(f"{MANIFEST} does not name {', '.join(unsealed)}"))
     for name, digest in digests.items():
         target = path / name
         if not target.is_file() or _digest(target) != digest:

@@ -101,7 +101,13 @@ class Toxiproxy:
         Raises:
             FaultError: The server did not answer in time or not in its own language.
         """
-        raw = self._call("GET", "/proxies").json()
+        answer = self._call("GET", "/proxies")
+        try:
+            raw = dict(answer.json())
+        except (ValueError, TypeError) as error:
+            raise FaultError(
+                f"What answers at {self.url} is no Toxiproxy: {answer.text.strip()[:200]!r}."
+            ) from error
         return {name: _proxy(value) for name, value in raw.items()}
 
     def proxy(self, name: str) -> Proxy:

@@ -185,7 +185,7 @@ class UndoLog:
 def stacks_with_logs(home: Path | None = None) -> tuple[str, ...]:
     """Ids of all stacks that ever had an undo log."""
     folder = (home or state_home()) / "undo"
-    return tuple(sorted(p.name for p in folder.iterdir())) if folder.is_dir() else ()
+    return tuple(sorted(p.name for p in folder.iterdir() if p.is_dir())) if folder.is_dir() else ()
 
 
 def dump(entry: Entry) -> str:
@@ -251,7 +251,7 @@ def best_effort_lock(log: UndoLog, timeout_s: float = LOCK_TIMEOUT_S) -> Iterato
     try:
         stack.enter_context(log.locked(timeout_s))
         got = True
-    except (LockHeldError, OSError):
+    except (LockHeldError, StoreError, OSError):
         got = False
     with stack:
         yield got

@@ -56,7 +56,7 @@ def _path_is_clear(arguments: Arguments) -> str:
 
 def _server_is_gone(arguments: Arguments) -> bool:
     api = urlsplit(arguments["api"]).netloc
-    return not probe.listens(api) and not probe.listens(arguments["listen"])
+    return probe.refuses(api) and probe.refuses(arguments["listen"])
 
 
 VERBS: Mapping[str, Verb] = {

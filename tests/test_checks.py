@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import baseline, checks, judge
+from harness import baseline, baseline_checks, checks, judge, recovery_checks
 from harness.checks import steady_checks
 from harness.evidence import Evidence
 from harness.model import (
@@ -111,10 +111,10 @@ def raising(*_: Any, **__: Any) -> Any:
 JUDGES = {
     "load": (judge, "judge_load", "orders.p99 < 250ms during steady", "orders.p99"),
     "series": (judge, "judge_series", "lag < 100 during steady", "lag"),
-    "recovery": (checks, "judge_recovery", "recovery of orders < 9s", "recovery"),
-    "alert": (checks, "_alert_check", "alert Slow does not fire", "alert"),
+    "recovery": (recovery_checks, "judge_recovery", "recovery of orders < 9s", "recovery"),
+    "alert": (checks, "alert_check", "alert Slow does not fire", "alert"),
     "baseline": (
-        checks,
+        baseline_checks,
         "judge_baseline",
         "orders.p99 <= baseline +15% during steady",
         "baseline",

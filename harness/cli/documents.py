@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from harness.errors import ExitCode, InvalidError
 from harness.load.locust import stored_samples
 from harness.model import BaselineThreshold, Objective, Outcome, Unit, worst
 from harness.report import html, junit, markdown, terminal
+from harness.report.words import wants_color
 from harness.result import dump
 from harness.scenario import json_schema, parse
 from harness.units import parse_quantity
@@ -37,7 +37,7 @@ def render(conclusion: Conclusion, form: str) -> bytes:
             return junit.xml(result)
         case "html":
             return html.page(result, seconds).encode()
-    return terminal.summary(result, color=_colour()).encode()
+    return terminal.summary(result, color=wants_color(sys.stdout)).encode()
 
 
 def render_all(conclusion: Conclusion) -> dict[str, bytes]:
@@ -169,7 +169,3 @@ def _margin(text: str) -> float:
     if quantity.unit is not Unit.RATIO or quantity.value < 0:
         raise InvalidError(f"--margin {text!r} must be a percentage, such as 10%.")
     return quantity.value
-
-
-def _colour() -> bool:
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ

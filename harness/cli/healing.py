@@ -8,7 +8,7 @@ from dataclasses import asdict
 from harness.cli import words
 from harness.errors import ExitCode, InvalidError
 from harness.faults.kinds import KINDS
-from harness.files import locked, run_lock
+from harness.files import LockHeldError, locked, run_lock
 from harness.recover import recover
 from harness.undo import UndoLog, stacks_with_logs
 
@@ -58,20 +58,30 @@ def recover_all(stack: str | None, output: str) -> int:
             f"There is no undo log of a stack {stack!r}; there are {', '.join(known) or 'none'}."
         )
     rows = []
+    busy: LockHeldError | None = None
     for stack_id in (stack,) if stack else known:
-        with locked(run_lock(stack_id), timeout_s=0, owner="`harness recover`"):
-            found = recover(UndoLog(stack_id))
+        try:
+            with locked(run_lock(stack_id), timeout_s=0, owner="`harness recover`"):
+                found = recover(UndoLog(stack_id))
+        except LockHeldError as error:
+            busy = error  # a run heals its own faults; the other stacks have nobody else
+            continue
         rows += [_row(stack_id, "healed", h.entry.id, h.entry.heal_proof) for h in found.healed]
         rows += [_row(stack_id, "LEFT", x.entry.id, x.problem) for x in found.left]
         rows += [_row(stack_id, "UNREADABLE", u.path.name, u.problem) for u in found.unreadable]
+        rows += [_row(stack_id, "UNFENCED", "-", found.unfenced)] if found.unfenced else []
     if output == "json":
         words.say(json.dumps(rows, indent=2))
     else:
         for row in rows:
             words.say(f"{row['state']:<10} {row['id']}  {row['what']}  (stack {row['stack']})")
-        words.say("clean" if all(r["state"] == "healed" for r in rows) else "NOT clean")
-    left = any(r["state"] != "healed" for r in rows)
-    return ExitCode.DIRTY if left else ExitCode.PASS
+        clean = busy is None and all(r["state"] == "healed" for r in rows)
+        words.say("clean" if clean else "NOT clean")
+    if any(r["state"] != "healed" for r in rows):
+        return ExitCode.DIRTY
+    if busy is not None:
+        raise busy
+    return ExitCode.PASS
 
 
 def _row(stack: str, state: str, name: str, what: str) -> dict[str, str]:

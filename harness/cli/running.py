@@ -201,7 +201,7 @@ def _run_in(scenario: Scenario, request: Request, folder: store.RunFolder) -> Ex
     known = baselines.accepted(Path("results/baselines"), scenario.name, key)
     stack_id = stack_id_local(project_root())
     words.note(f"{scenario.name}: run {folder.run_id}")
-    view = make_view(sys.stderr, sys.stderr.isatty())
+    view = make_view(sys.stderr)
     try:
         with Interrupts() as interrupts:
             lab = Lab(

@@ -58,7 +58,7 @@ def inject(
     try:
         entry = _apply(session, entry, toxic)
         return _prove(session, entry, effect, before)
-    except FaultError:
+    except BaseException:  # a full disk, a held lock or Ctrl-C leave nothing behind either
         heal(session.log, entry)
         raise
 
@@ -113,16 +113,27 @@ def _apply(session: Session, entry: Entry, toxic: Toxic) -> Entry:
     client = Toxiproxy(session.stack.toxiproxy)
     try:
         with session.log.locked():
-            current = session.log.read(entry)
-            if current.state is not State.INTENDED or session.log.epoch() != entry.epoch:
-                raise FaultError(f"{entry.id} was fenced off: somebody recovered this stack.")
+            _refuse_if_fenced(session, entry)
             called_at = now()
             client.add_toxic(entry.arguments["proxy"], replace(toxic, name=entry.id))
-            return session.log.change(
-                entry, state=State.INJECTED, called_at=called_at, injected_at=now()
-            )
+            injected_at = now()
+            # Healers do not wait for ever for the lock: one may have passed by meanwhile, and
+            # its mark must not hide that the toxic is there now.
+            try:
+                _refuse_if_fenced(session, entry)
+            finally:
+                entry = session.log.change(
+                    entry, state=State.INJECTED, called_at=called_at, injected_at=injected_at
+                )
+            return entry
     finally:
         client.close()
+
+
+def _refuse_if_fenced(session: Session, entry: Entry) -> None:
+    current = session.log.read(entry)
+    if current.state is not entry.state or session.log.epoch() != entry.epoch:
+        raise FaultError(f"{entry.id} was fenced off: somebody recovered this stack.")
 
 
 def _prove(session: Session, entry: Entry, effect: Effect, before: Probe) -> Entry:
@@ -136,4 +147,8 @@ def _prove(session: Session, entry: Entry, effect: Effect, before: Probe) -> Ent
         )
     proof = f"a request through {entry.arguments['listen']} met {under}; {before} just before"
     at = now()
-    return session.log.change(entry, state=State.PROVEN, proven_at=at, last_seen_at=at, proof=proof)
+    with session.log.locked():
+        _refuse_if_fenced(session, entry)
+        return session.log.change(
+            entry, state=State.PROVEN, proven_at=at, last_seen_at=at, proof=proof
+        )

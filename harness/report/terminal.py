@@ -110,5 +110,3 @@ def _verdict(console: Console, result: Mapping[str, Any]) -> None:
     line.append(f" (exit {code}: {exit_meaning(code)})", style="not bold")
     console.print(line)
     console.print(Text(headline(result)))
-    hint = f"report   results/runs/{clean(result['run_id'])}/report.html"
-    console.print(Text(hint, style="dim"), soft_wrap=True)

@@ -1,0 +1,26 @@
+"""Fixtures that more than one file uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import real
+
+
+@pytest.fixture
+def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty state folder for this test alone, and none of the caller's settings."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    for name in ("HARNESS_STACK", "HARNESS_RUN_ID", "HARNESS_EPOCH"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "state" / "harness"
+
+
+@pytest.fixture
+def toxiproxy(own_state: Path) -> Iterator[real.ToxiproxyServer]:
+    """A real Toxiproxy with one proxy, ``api``, before a healthy upstream."""
+    with real.toxiproxy() as server:
+        yield server

@@ -1,0 +1,191 @@
+"""Real servers for tests: a Toxiproxy, an upstream behind it, a stack that has both.
+
+Everything listens on loopback, on ports that the system chose; nothing is waited for by
+sleeping where there is something to look at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+from harness.descriptor import Edge, StackDescriptor, dump
+from harness.faults.session import Session
+from harness.files import state_home
+from harness.stacks.provision import locate
+from harness.undo import UndoLog
+
+EDGE = "shop->api"
+STACK = "stack-of-a-test"
+PATIENCE_S = 20.0
+
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(get: Callable[[], T], what: str, patience_s: float = PATIENCE_S) -> T:
+    """The first value of ``get`` that is true."""
+    deadline = time.monotonic() + patience_s
+    while not (value := get()):
+        assert time.monotonic() < deadline, f"not within {patience_s:g} s: {what}"
+        time.sleep(0.01)
+    return value
+
+
+class _Quiet(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        """Tests have nothing to log."""
+
+
+class _Healthy(_Quiet):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that hangs up is part of the test."""
+
+
+@contextlib.contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """``host:port`` of an HTTP server in a thread."""
+    server = Server(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@contextlib.contextmanager
+def mute_server() -> Iterator[str]:
+    """``host:port`` that accepts connections and never says a word."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+class ToxiproxyServer:
+    """A real server in a process of its own, with one proxy before a healthy upstream."""
+
+    def __init__(self, upstream: str) -> None:
+        server = locate("toxiproxy-server")
+        assert server is not None, "run `harness doctor --fix`"
+        self.program = str(server.path)
+        self.api_port = free_port()
+        self.api = f"http://127.0.0.1:{self.api_port}"
+        self.listen = f"127.0.0.1:{free_port()}"
+        self.upstream = upstream
+        self.process = self._start()
+        self.call("POST", "/proxies", name="api", listen=self.listen, upstream=upstream)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [self.program, "-host", "127.0.0.1", "-port", str(self.api_port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+        def answers() -> bool:
+            with contextlib.suppress(requests.RequestException):
+                return self.call("GET", "/version") is not None
+            return False
+
+        eventually(answers, "toxiproxy answers")
+        return process
+
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        """What somebody else would say to the server."""
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.request(
+                method,
+                f"{self.api}{path}",
+                json=body or None,
+                headers={"User-Agent": "a test"},
+                timeout=5,
+            )
+        answer.raise_for_status()
+        return answer.json() if answer.content else ""
+
+    def toxics(self) -> list[str]:
+        """Names of the toxics on the proxy, as the server tells them."""
+        return [t["name"] for t in self.call("GET", "/proxies/api")["toxics"]]
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def descriptor(self, **changes: Any) -> StackDescriptor:
+        edge: dict[str, Any] = {
+            "name": EDGE,
+            "proxy": "api",
+            "listen": self.listen,
+            "upstream": self.upstream,
+            "health_path": "/health",
+        }
+        edges = {EDGE: Edge(**edge | changes)}
+        return StackDescriptor(
+            id=STACK, driver="local", base_url="http://x", toxiproxy=self.api, edges=edges
+        )
+
+    def session(self, **changes: Any) -> Session:
+        """What a fault function is handed, made by hand."""
+        log = UndoLog(STACK)
+        return Session(
+            stack=self.descriptor(**changes), log=log, run_id="run-of-a-test", epoch=log.epoch()
+        )
+
+
+@contextlib.contextmanager
+def toxiproxy() -> Iterator[ToxiproxyServer]:
+    with serving(_Healthy) as upstream:
+        server = ToxiproxyServer(upstream)
+        try:
+            yield server
+        finally:
+            server.resume()
+            server.kill()
+
+
+def write_descriptor(stack: StackDescriptor) -> Path:
+    """Make a stack known to the registry; without a control socket it counts as running."""
+    path = state_home() / "stacks" / stack.id / "stack.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(dump(stack))
+    return path
