@@ -36,7 +36,7 @@ class GuardianProcess:
             self._await_ready()
         except BaseException:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()  # and close the pipes
             raise
 
     @property

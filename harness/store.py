@@ -91,7 +91,8 @@ def create(out: Path, scenario_name: str, now: float) -> RunFolder:
         InvalidError: The results folder cannot be made or written.
     """
     stamp = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H%M%SZ")
-    path = out / f"{stamp}-{scenario_name}-{secrets.token_hex(3)}"
+    # Absolute, because the children of a run work in folders of their own.
+    path = out.resolve() / f"{stamp}-{scenario_name}-{secrets.token_hex(3)}"
     try:
         private_folder(path)
         folder = RunFolder(path)

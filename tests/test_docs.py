@@ -14,8 +14,8 @@ from harness.reasons import REASONS
 from harness.scenario import parse
 
 ROOT = Path(__file__).parent.parent
-PAGES = [p for p in ROOT.glob("*.md")] + list((ROOT / "docs").rglob("*.md"))
-PAGES += [ROOT / "stack" / "README.md", ROOT / "tests" / "README.md"]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "stack").glob("*.md")]
+PAGES += (ROOT / "tests").glob("*.md")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(p.relative_to(ROOT)) for p in PAGES])
