@@ -69,7 +69,9 @@ def demo(defects: tuple[str, ...], out: Path, output: str) -> int:
             f"The demo needs {QUICKSTART}, which is part of a checkout, not of the package.",
             "Run it from a clone of the repository.",
         )
-    return run_all(Request(files=(path,), out=out, output=output, defects=defects))
+    here = Path.cwd()
+    shown = path.relative_to(here) if path.is_relative_to(here) else path
+    return run_all(Request(files=(shown,), out=out, output=output, defects=defects))
 
 
 def validate(files: tuple[Path, ...], profile: str | None, overrides: tuple[str, ...]) -> int:
