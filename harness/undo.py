@@ -43,8 +43,8 @@ class Entry:
 
     All times are seconds since the epoch. ``lease_until`` is when a guardian may conclude
     that nobody holds this fault any more. ``last_seen_at`` is the last time the fault was
-    observed to bite; ``effect`` holds the fields of the :class:`harness.probe.Effect` that is
-    looked for.
+    observed to bite; ``look`` names how (out of :data:`harness.looks.LOOKS`) and ``effect`` holds
+    what the look must meet.
     """
 
     id: str
@@ -56,6 +56,7 @@ class Entry:
     epoch: int
     intended_at: float
     lease_until: float
+    look: str = "request"
     effect: Mapping[str, float] = field(default_factory=dict)
     state: State = State.INTENDED
     held: bool = True

@@ -45,6 +45,7 @@ LAYERS = {
     "guardian_process": 3.1,
     "stacks.registry": 3.1,
     "verbs": 3.1,
+    "looks": 3.1,
     "undo": 3.1,
     "recover": 3.2,
     "faults": 3.3,

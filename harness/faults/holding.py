@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 
-from harness import probe
 from harness.errors import FaultError, InvalidError
 from harness.faults.session import LEASE_S, Session, session
-from harness.probe import Effect
+from harness.looks import look
 from harness.undo import Entry, State, now
 from harness.units import parse_duration_s
 
@@ -42,28 +42,22 @@ def hold(for_s: float | str) -> dict[str, object]:
 
 
 def _look_and_renew(current: Session, entry: Entry) -> None:
-    effect = Effect(**entry.effect)
-    arguments = entry.arguments
-    seen = probe.request(arguments["listen"], arguments["health_path"], effect.look_timeout_s)
+    seen = look(entry.look, entry.arguments, entry.effect)
     with current.log.locked():
         fresh = current.log.read(entry)
         if fresh.state is not State.PROVEN:
             raise FaultError(f"{entry.id} is {fresh.state} already: somebody else healed it.")
-        if not effect.seen_in(seen):
-            raise FaultError(
-                f"{entry.kind} on {entry.target} stopped biting: a request through the path "
-                f"met {seen}."
-            )
+        if not seen.bites:
+            raise FaultError(f"{entry.kind} on {entry.target} stopped biting: {seen.words}.")
         at = now()
         current.log.change(fresh, last_seen_at=at, lease_until=at + LEASE_S)
 
 
 def _seconds(for_s: float | str) -> float:
-    if isinstance(for_s, str):
-        try:
-            return parse_duration_s(for_s)
-        except ValueError as error:
-            raise InvalidError(f"hold: {error}.") from error
-    if not for_s > 0:
-        raise InvalidError(f"hold: {for_s} is not above 0 seconds.")
-    return float(for_s)
+    try:
+        length_s = parse_duration_s(for_s) if isinstance(for_s, str) else float(for_s)
+    except ValueError as error:
+        raise InvalidError(f"hold: {error}.") from error
+    if not 0 < length_s < math.inf:
+        raise InvalidError(f"hold: {for_s} is not above 0 seconds, and finite.")
+    return length_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import FaultError
-from harness.faults import toxiproxy
+from harness.faults import injection, toxiproxy
 from harness.faults.session import session
 from harness.probe import Effect
 from harness.toxiproxy import Toxic
@@ -45,9 +45,9 @@ def inject(target: str, latency_ms: int | str, jitter_ms: int | str = 0) -> dict
         ),
         effect=Effect(slower_than_s=(delay_ms - vary_ms) / 1000 * SHARE_SEEN),
     )
-    return {"id": entry.id, "proven_at": entry.proven_at, "proof": entry.proof}
+    return injection.proven(entry)
 
 
 def heal(target: str) -> list[dict[str, str]]:
     """Remove every added delay on the edge and see traffic pass; nothing to remove is success."""
-    return toxiproxy.heal_target(session(), kind=KIND, target=target)
+    return injection.heal_target(session(), kind=KIND, target=target)

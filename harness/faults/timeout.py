@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.faults import toxiproxy
+from harness.faults import injection, toxiproxy
 from harness.faults.session import session
 from harness.probe import Effect
 from harness.toxiproxy import Toxic
@@ -31,9 +31,9 @@ def inject(target: str) -> dict[str, Any]:
         toxic=Toxic(name=KIND, type="timeout", stream="downstream", attributes={"timeout": 0}),
         effect=Effect(silent_for_s=SILENT_FOR_S),
     )
-    return {"id": entry.id, "proven_at": entry.proven_at, "proof": entry.proof}
+    return injection.proven(entry)
 
 
 def heal(target: str) -> list[dict[str, str]]:
     """Remove every black hole on the edge and see traffic pass; nothing to remove is success."""
-    return toxiproxy.heal_target(session(), kind=KIND, target=target)
+    return injection.heal_target(session(), kind=KIND, target=target)

@@ -191,6 +191,10 @@ def mark_degraded(response: Any) -> None:
     An answer with a header ``X-Degraded`` needs no such call.
     """
     response.harness_degraded = True
+    # Inside a `with` block this is a copy of what Locust hands to its listeners.
+    original = getattr(response, "request_meta", {}).get("response")
+    if original is not None:
+        original.harness_degraded = True
 
 
 def _is_degraded(response: Any) -> bool:

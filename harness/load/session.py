@@ -20,8 +20,11 @@ from harness.load.engine import Engine
 geventhttpclient.client._may_retry_after_send_error = lambda method: False  # noqa: ARG005
 
 
-class RequestTimeout(gevent.Timeout):  # type: ignore[misc]
-    """The user has waited for the whole answer as long as the plan allows."""
+class RequestTimeout(BaseException):
+    """The user has waited for the whole answer as long as the plan allows.
+
+    Not an ``Exception`` and no ``gevent.Timeout``: Locust's client would catch both and go on.
+    """
 
 
 class StopJourney(Exception):  # noqa: N818 - ends a journey, as Locust's StopUser ends a user
@@ -38,11 +41,12 @@ class TimedSession(FastHttpSession):
         engine = Engine.current
         assert engine is not None
         started = time.perf_counter()
-        timer = RequestTimeout.start_new(engine.plan.timeout_s)
+        given_up = RequestTimeout()
+        timer = gevent.Timeout.start_new(engine.plan.timeout_s, given_up)
         try:
             return super().request(method, url, name=name, **kwargs)
         except RequestTimeout as timeout:
-            if timeout is not timer:
+            if timeout is not given_up:
                 raise
             self._abandon_connections()
             self.request_event.fire(

@@ -1,0 +1,153 @@
+"""The steps that every fault goes through: intent, inject, prove; and the way back.
+
+A fault kind says what it is (an :class:`Injection`) and how it is applied (a function); the
+order, the durability, the fence and the proof are here, once.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from harness.errors import FaultError
+from harness.faults.session import LEASE_S, Session
+from harness.looks import look
+from harness.recover import Healed, heal
+from harness.undo import Entry, State, now
+from harness.verbs import verb_of
+
+LOOK_PAUSE_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injection:
+    """What a fault is, as data.
+
+    Args:
+        kind: Name of the fault kind.
+        target: Service or edge.
+        verb: How it is undone, out of :data:`harness.verbs.VERBS`.
+        arguments: Of the verb; ``${id}`` in a value stands for the entry's id.
+        look: How it is seen to bite, out of :data:`harness.looks.LOOKS`.
+        effect: What the look must meet.
+        before: What was met just before the fault, for the proof.
+        held: Whether it lasts until we heal it; a kill does not.
+        prove_within_s: How long to keep looking; 0 means one look.
+    """
+
+    kind: str
+    target: str
+    verb: str
+    arguments: Mapping[str, str]
+    look: str
+    effect: Mapping[str, float] = field(default_factory=dict)
+    before: str
+    held: bool = True
+    prove_within_s: float = 0.0
+
+
+def inject(session: Session, fault: Injection, apply: Callable[[Entry], None]) -> Entry:
+    """Intend, apply under the lock, prove; whatever goes wrong, undo.
+
+    Raises:
+        FaultError: It could not be applied or does not bite; nothing is left behind.
+    """
+    entry = _intend(session, fault)
+    try:
+        entry = _apply(session, entry, apply)
+        return _prove(session, entry, fault)
+    except BaseException:  # a full disk, a held lock or Ctrl-C leave nothing behind either
+        heal(session.log, entry)
+        raise
+
+
+def heal_target(session: Session, *, kind: str, target: str) -> list[dict[str, str]]:
+    """Heal every open entry of this kind on this target; nothing to heal is success.
+
+    Raises:
+        FaultError: One of them could not be proven healed.
+    """
+    healed = []
+    for entry in session.log.snapshot().open:
+        if (entry.kind, entry.target) != (kind, target):
+            continue
+        result = heal(session.log, entry)
+        if not isinstance(result, Healed):
+            raise FaultError(f"{kind} on {target} is not healed: {result.problem}")
+        healed.append({"id": entry.id, "proof": result.entry.heal_proof})
+    return healed
+
+
+def proven(entry: Entry) -> dict[str, object]:
+    """What an experiment's journal says about an injected fault."""
+    return {"id": entry.id, "proven_at": entry.proven_at, "proof": entry.proof}
+
+
+def _intend(session: Session, fault: Injection) -> Entry:
+    entry_id = f"{fault.kind}-{secrets.token_hex(4)}"
+    arguments = {name: v.replace("${id}", entry_id) for name, v in fault.arguments.items()}
+    verb_of(fault.verb, arguments)  # an entry that nobody could undo must not come to be
+    at = now()
+    entry = Entry(
+        id=entry_id,
+        run_id=session.run_id,
+        kind=fault.kind,
+        target=fault.target,
+        verb=fault.verb,
+        arguments=arguments,
+        epoch=session.epoch,
+        intended_at=at,
+        lease_until=at + LEASE_S,
+        look=fault.look,
+        effect=dict(fault.effect),
+        held=fault.held,
+    )
+    session.log.write(entry)
+    return entry
+
+
+def _apply(session: Session, entry: Entry, apply: Callable[[Entry], None]) -> Entry:
+    """Inject under the lock, and only if nobody has healed on our behalf meanwhile."""
+    with session.log.locked():
+        _refuse_if_fenced(session, entry)
+        called_at = now()
+        apply(entry)
+        injected_at = now()
+        # Healers do not wait for ever for the lock: one may have passed by meanwhile, and its
+        # mark must not hide that the fault is there now.
+        try:
+            _refuse_if_fenced(session, entry)
+        finally:
+            entry = session.log.change(
+                entry, state=State.INJECTED, called_at=called_at, injected_at=injected_at
+            )
+        return entry
+
+
+def _refuse_if_fenced(session: Session, entry: Entry) -> None:
+    current = session.log.read(entry)
+    if current.state is not entry.state or session.log.epoch() != entry.epoch:
+        raise FaultError(f"{entry.id} was fenced off: somebody recovered this stack.")
+
+
+def _prove(session: Session, entry: Entry, fault: Injection) -> Entry:
+    give_up_at = time.monotonic() + fault.prove_within_s
+    while True:
+        seen = look(entry.look, entry.arguments, entry.effect)
+        if seen.bites:
+            break
+        if time.monotonic() >= give_up_at:
+            raise FaultError(
+                f"{entry.kind} on {entry.target} does not bite: {seen.words}, "
+                f"and {fault.before} before the fault."
+            )
+        time.sleep(LOOK_PAUSE_S)
+    at = now()
+    proof = f"{seen.words}; {fault.before} just before"
+    with session.log.locked():
+        _refuse_if_fenced(session, entry)
+        return session.log.change(
+            entry, state=State.PROVEN, proven_at=at, last_seen_at=at, proof=proof
+        )

@@ -1,0 +1,374 @@
+"""The Prometheus adapter: nothing, NaN, silence and lies are told apart from a number."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from harness.errors import MetricsError
+from harness.prometheus import SCRAPES, Prometheus
+from harness.stacks.provision import locate
+from tests.real import eventually, free_port, mute_server, serving
+
+START, END = 1000.0, 1010.0
+STEPS = [START + i for i in range(11)]
+Answer = tuple[int, Any]
+
+
+def data(result: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return {"status": "success", "data": {"resultType": "matrix", "result": result}, **more}
+
+
+def series(values: list[tuple[float, Any]], **labels: str) -> dict[str, Any]:
+    return {"metric": labels, "values": [[t, str(v)] for t, v in values]}
+
+
+class Script:
+    """What the stub answers; tests change it."""
+
+    def __init__(self) -> None:
+        self.interval = "1s"
+        self.health = "up"
+        self.alerts = ["Slow"]
+        #: for the SLI's own query; the scrapes are regular unless a test says otherwise
+        self.answer: Answer = (200, data([series([(t, 7) for t in STEPS])]))
+        self.scrapes: Answer = (200, data([series([(t, t) for t in STEPS])]))
+        self.firing: Answer = (200, data([]))
+        self.asked: list[tuple[str, dict[str, str]]] = []
+
+    def reply(self, path: str, query: dict[str, str]) -> Answer:
+        self.asked.append((path, query))
+        match path:
+            case "/-/ready":
+                return 200, {}
+            case "/api/v1/targets":
+                target = {"health": self.health, "scrapeInterval": self.interval}
+                return 200, {"data": {"activeTargets": [target]}}
+            case "/api/v1/rules":
+                rules = [{"name": name} for name in self.alerts]
+                return 200, {"data": {"groups": [{"rules": rules}]}}
+        if query.get("query") == SCRAPES:
+            return self.scrapes
+        return self.firing if "ALERTS" in query.get("query", "") else self.answer
+
+
+@pytest.fixture
+def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+def metrics(script: Script) -> Iterator[Prometheus]:
+    class Stub(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = urlsplit(self.path)
+            query = {k: v[0] for k, v in parse_qs(parts.query).items()}
+            status, body = script.reply(parts.path, query)
+            text = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing to log."""
+
+    with serving(Stub) as address:
+        found = Prometheus(timeout_s=1.0)
+        found.attach(f"http://{address}")
+        yield found
+        found._session.close()
+
+
+def test_numbers_are_numbers(metrics: Prometheus, script: Script) -> None:
+    found = metrics.series("lag", "sum(lag)", START, END)
+    assert found.points == tuple((t, 7.0) for t in STEPS)
+    assert (found.problem, found.step_s) == ("", 1.0)
+    path, query = script.asked[-1]
+    assert path == "/api/v1/query_range"
+    asked = {"query": "sum(lag)", "start": "1000", "end": "1010", "step": "1"}
+    assert query == asked
+
+
+def test_nothing_is_not_zero(metrics: Prometheus, script: Script) -> None:
+    script.answer = 200, data([])
+    found = metrics.series("lag", "sum(lga)", START, END)
+    assert found.points == ()
+    assert found.problem_code == "no_data"
+    assert "sum(lga)" in found.problem
+
+
+def test_several_series_are_not_one(metrics: Prometheus, script: Script) -> None:
+    two = [series([(1000, 1)], pod="a"), series([(1000, 2)], pod="b")]
+    script.answer = 200, data(two)
+    found = metrics.series("lag", "lag", START, END)
+    assert (found.points, found.problem_code) == ((), "many_series")
+    assert "2 series, one is needed" in found.problem
+
+
+def test_what_is_no_number_stays_none(metrics: Prometheus, script: Script) -> None:
+    values = [(1000, "NaN"), (1001, "+Inf"), (1002, "-Inf"), (1003, "1e-3")]
+    script.answer = 200, data([series(values)])
+    (_, nan), *others = metrics.series("lag", "lag", START, END).points
+    assert math.isnan(nan)
+    assert others == [(1001, math.inf), (1002, -math.inf), (1003, 0.001)]
+
+
+def test_warnings_are_kept(metrics: Prometheus, script: Script) -> None:
+    script.answer = 200, {**script.answer[1], "warnings": ["half of it"], "infos": ["not a rate"]}
+    found = metrics.series("lag", "lag", START, END)
+    assert found.warnings == ("half of it", "not a rate")
+    script.answer = 200, data([], warnings=["nothing at all"])
+    assert metrics.series("lag", "lag", START, END).warnings == ("nothing at all",)
+    script.answer = 200, data([series([(1000, 1)])])
+    assert metrics.series("lag", "lag", START, END).warnings == ()  # the last one's are gone
+
+
+def test_old_values_are_left_out(metrics: Prometheus, script: Script) -> None:
+    """Prometheus repeats the last value for five minutes after a target has gone."""
+    script.scrapes = 200, data([series([(t, min(t, 1004.0)) for t in STEPS])])
+    found = metrics.series("lag", "lag", START, END)
+    assert [t for t, _ in found.points] == [1000, 1001, 1002, 1003, 1004, 1005, 1006]
+
+
+def test_without_any_scrape_nothing_is_fresh(metrics: Prometheus, script: Script) -> None:
+    script.scrapes = 200, data([])
+    assert metrics.series("lag", "lag", START, END).points == ()
+
+
+WRONG: dict[str, tuple[Answer, str]] = {
+    "a query that does not parse": (
+        (400, {"status": "error", "errorType": "bad_data", "error": "1:5: parse error: no \"x\""}),
+        '1:5: parse error: no "x"',
+    ),
+    "an error without words": ((400, b""), "400"),
+    "a gateway's own page": ((502, b"<html>bad gateway</html>"), "502"),
+    "an overloaded server": ((503, {"error": "query timed out in expression"}), "timed out"),
+    "text instead of an answer": ((200, b"hello"), "did not answer"),
+    "JSON that is none of Prometheus's": ((200, {"hello": 1}), "no Prometheus"),
+    "a list": ((200, [1]), "no Prometheus"),
+    "null": ((200, b"null"), "no Prometheus"),
+    "an answer without values": ((200, data([{"metric": {}}])), "no Prometheus"),
+    "a value that is text": ((200, data([series([(1000, "x")])])), "no Prometheus"),
+    "a value that is null": (
+        (200, data([{"metric": {}, "values": [[1000, None]]}])),
+        "no Prometheus",
+    ),
+    "half an answer": ((200, b'{"data": {"result": [{"val'), "did not answer"),
+}
+
+
+@pytest.mark.parametrize("row", WRONG.values(), ids=WRONG.keys())
+def test_what_is_no_answer_is_a_problem_and_no_number(
+    row: tuple[Answer, str], metrics: Prometheus, script: Script
+) -> None:
+    script.answer, words = row
+    found = metrics.series("lag", "lag", START, END)
+    assert found.points == ()
+    assert found.problem_code == "metrics_lost"
+    assert words in found.problem
+
+
+def test_a_query_that_cannot_be_read_is_said_in_the_servers_words(
+    metrics: Prometheus, script: Script
+) -> None:
+    assert metrics.problem_with("lag", "lag") is None
+    script.answer = WRONG["a query that does not parse"][0]
+    assert metrics.problem_with("lag", "lag") == '1:5: parse error: no "x"'
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a gateway's own page",
+        "an overloaded server",
+        "text instead of an answer",
+        "JSON that is none of Prometheus's",
+    ],
+)
+def test_a_server_with_troubles_says_nothing_about_a_query(
+    name: str, metrics: Prometheus, script: Script
+) -> None:
+    script.answer, _ = WRONG[name]
+    with pytest.raises(MetricsError, match="did not answer the query of lag"):
+        metrics.problem_with("lag", "lag")
+
+
+def test_a_hanging_server_costs_no_more_than_the_limit() -> None:
+    with mute_server() as address:
+        metrics = Prometheus(timeout_s=0.2)
+        metrics.attach(f"http://{address}")
+        started = time.monotonic()
+        assert not metrics.alive()
+        assert not metrics.scraping()
+        assert metrics.series("lag", "lag", START, END).problem_code == "metrics_lost"
+        assert metrics.alert("Slow", START, END).problem_code == "metrics_lost"
+        with pytest.raises(MetricsError):
+            metrics.problem_with("lag", "lag")
+        assert time.monotonic() - started < 10
+        metrics._session.close()
+
+
+def test_nobody_there_is_not_alive() -> None:
+    metrics = Prometheus()
+    metrics.attach(f"http://127.0.0.1:{free_port()}")
+    assert not metrics.alive()
+    assert "did not answer" in metrics.series("lag", "lag", START, END).problem
+    metrics._session.close()
+
+
+def test_a_hang_in_the_middle_of_a_run_is_a_problem(
+    metrics: Prometheus, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*_: Any) -> Answer:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(script, "reply", slow)
+    assert metrics.series("lag", "lag", START, END).problem_code == "metrics_lost"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1s", 1.0), ("500ms", 0.5), ("1m", 60.0), ("1m30s", 90.0)]
+)
+def test_the_step_is_the_scrape_interval(
+    text: str, seconds: float, metrics: Prometheus, script: Script
+) -> None:
+    script.interval = text
+    assert metrics.interval_s() == seconds
+
+
+def test_a_target_that_is_down_is_not_scraped(metrics: Prometheus, script: Script) -> None:
+    assert metrics.scraping()
+    script.health = "unknown"
+    assert not metrics.scraping()
+
+
+# -- alerts
+
+
+def test_an_alert_is_0_and_1(metrics: Prometheus, script: Script) -> None:
+    script.firing = 200, data([series([(1004, 1), (1005, 1)])])
+    found = metrics.alert("Slow", START, END)
+    assert found.points == tuple((t, 1.0 if t in (1004, 1005) else 0.0) for t in STEPS)
+    assert 'alertname="Slow"' in script.asked[-1][1]["query"]
+
+
+def test_an_alert_that_never_fires_is_0_and_not_nothing(metrics: Prometheus) -> None:
+    found = metrics.alert("Slow", START, END)
+    assert found.problem == ""
+    assert [v for _, v in found.points] == [0.0] * 11
+
+
+def test_an_alert_that_does_not_exist_cannot_be_quiet(metrics: Prometheus, script: Script) -> None:
+    script.alerts = ["Slow", "Lost"]
+    found = metrics.alert("Slwo", START, END)
+    assert found.problem_code == "no_such_alert"
+    assert found.problem.endswith("it has Slow, Lost")
+    script.alerts = []
+    assert metrics.alert("Slow", START, END).problem.endswith("it has none")
+
+
+def test_an_alert_behind_a_gap_cannot_be_quiet(metrics: Prometheus, script: Script) -> None:
+    script.scrapes = 200, data([series([(t, min(t, 1002.0)) for t in STEPS])])
+    found = metrics.alert("Slow", START, END)
+    assert found.problem_code == "gap"
+    assert found.points == ()
+
+
+@pytest.mark.parametrize("row", WRONG.values(), ids=WRONG.keys())
+def test_an_alert_that_cannot_be_asked_for_is_no_silence(
+    row: tuple[Answer, str], metrics: Prometheus, script: Script
+) -> None:
+    script.firing = row[0]
+    found = metrics.alert("Slow", START, END)
+    assert (found.points, found.problem_code) == ((), "metrics_lost")
+
+
+def test_a_quote_in_a_name_stays_in_its_label(metrics: Prometheus, script: Script) -> None:
+    name = 'x"} or vector(1) #'
+    script.alerts = [name]
+    metrics.alert(name, START, END)
+    assert '\\"} or vector(1) #"' in script.asked[-1][1]["query"]
+
+
+# -- a real one
+
+CONFIG = """
+global: {scrape_interval: 1s, evaluation_interval: 1s}
+rule_files: [rules.yml]
+scrape_configs: [{job_name: itself, static_configs: [{targets: ["127.0.0.1:%d"]}]}]
+"""
+RULES = """
+groups: [{name: g, rules: [{alert: Always, expr: "vector(1)"}, {alert: Never, expr: "vector(1)>2"}]}]
+"""
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Iterator[Prometheus]:
+    server = locate("prometheus")
+    assert server is not None, "run `harness doctor --fix`"
+    port = free_port()
+    (tmp_path / "prometheus.yml").write_text(CONFIG % port)
+    (tmp_path / "rules.yml").write_text(RULES)
+    process = subprocess.Popen(
+        [
+            str(server.path),
+            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        found = Prometheus()
+        found.attach(f"http://127.0.0.1:{port}")
+        eventually(found.alive, "prometheus is ready", 40)
+        eventually(found.scraping, "prometheus scraped itself", 40)
+        yield found
+        found._session.close()
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.stack
+def test_a_real_prometheus_says_all_of_this(real: Prometheus) -> None:
+    started = time.time()
+    queries: dict[str, Callable[[tuple[tuple[float, float], ...]], bool]] = {
+        "sum(up)": lambda points: all(v == 1 for _, v in points),
+        "sum(up) * 0 / 0": lambda points: all(math.isnan(v) for _, v in points),
+        "sum(up) / 0": lambda points: all(v == math.inf for _, v in points),
+    }
+    eventually(
+        lambda: len(real.series("s", "sum(up)", started, time.time()).points) >= 3, "3 scrapes"
+    )
+    end = time.time()
+    for query, expected in queries.items():
+        found = real.series("s", query, started, end)
+        assert found.problem == ""
+        assert found.points
+        assert expected(found.points), query
+        assert found.step_s == 1.0
+    assert real.series("s", "sum(upp)", started, end).problem_code == "no_data"
+    many = real.series("s", "prometheus_http_requests_total", started, end)
+    assert many.problem_code == "many_series"
+    assert "parse error" in str(real.problem_with("s", "sum(up"))
+    assert real.problem_with("s", "rate(up[5s])") is None
+    always = eventually(
+        lambda: [p for p in real.alert("Always", started, time.time()).points if p[1]], "it fires"
+    )
+    assert always
+    never = real.alert("Never", started, end)
+    assert never.problem == ""
+    assert all(v == 0 for _, v in never.points)
+    assert real.alert("Nevre", started, end).problem.endswith("it has Always, Never")
