@@ -29,6 +29,11 @@ def run_lock(stack_id: str) -> Path:
     return state_home() / "locks" / f"{stack_id}.lock"
 
 
+def lever() -> Path:
+    """While this file is there, no run may inject: whoever put it there wrote why into it."""
+    return state_home() / "lever"
+
+
 def project_root() -> Path:
     """The checkout this package runs from: the folder that holds ``stack/`` and ``scenarios/``."""
     return Path(__file__).resolve().parent.parent
@@ -123,6 +128,15 @@ def locked(path: Path, timeout_s: float, owner: str = "") -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def holder_of(path: Path) -> str | None:
+    """What the holder of a lock calls itself; None when nobody holds it."""
+    try:
+        with locked(path, timeout_s=0):
+            return None
+    except LockHeldError:
+        return path.read_text(errors="replace").strip() or "an unnamed process"
 
 
 def _acquire(handle: int, path: Path, deadline: float) -> None:

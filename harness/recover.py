@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+from harness.crashpoints import reach
 from harness.errors import FaultError, HarnessError, StoreError
 from harness.undo import Entry, State, UndoLog, Unreadable, best_effort_lock, now
 from harness.verbs import verb_of
@@ -103,6 +104,7 @@ def heal(log: UndoLog, entry: Entry, *, deadline_s: float = DEADLINE_S) -> Heale
             return Healed(entry=entry)
         called_at = entry.heal_called_at or now()
         entry = mark(replace(entry, state=State.HEALING, heal_called_at=called_at))
+        reach("heal.marked")
         give_up_at = time.monotonic() + deadline_s
         while True:
             try:
@@ -112,6 +114,7 @@ def heal(log: UndoLog, entry: Entry, *, deadline_s: float = DEADLINE_S) -> Heale
                     return Left(entry=entry, problem=str(error))
                 time.sleep(PAUSE_S)
                 continue
+            reach("heal.proven")
             entry = mark(replace(entry, state=State.HEALED, heal_proven_at=now(), heal_proof=proof))
             return Healed(entry=entry, unmarked=tuple(unmarked))
 
@@ -129,6 +132,7 @@ def _undo_and_prove(entry: Entry) -> tuple[Entry, str]:
     try:
         verb.undo(entry.arguments)
         undone = replace(entry, healed_at=entry.healed_at or now())
+        reach("heal.undone")
         return undone, verb.prove(entry.arguments)
     except HarnessError:
         raise

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
+from harness.control import identity_of
 from harness.errors import InvalidError
 from harness.files import LockHeldError, locked, run_lock
 from harness.guardian_process import GuardianProcess
@@ -40,7 +42,11 @@ class Safety:
         """
         try:
             self._kept.enter_context(
-                locked(run_lock(self._stack_id), timeout_s=0, owner=f"run {self._run_id}")
+                locked(
+                    run_lock(self._stack_id),
+                    timeout_s=0,
+                    owner=f"run {self._run_id}, process {identity_of(os.getpid())}",
+                )
             )
         except LockHeldError as error:
             raise InvalidError(

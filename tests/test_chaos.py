@@ -24,7 +24,7 @@ from tests.real import eventually
 STACK = StackDescriptor(id="stack", driver="local", base_url="http://x")
 
 #: Importable by the experiment: what it was called with, and things that go wrong.
-TOOLS = '''
+TOOLS = """
 import os, json, pathlib, time
 
 def note(path, **what):
@@ -37,7 +37,7 @@ def fail(**_):
 def hang(path):
     pathlib.Path(path).write_text(str(os.getpid()))
     time.sleep(600)
-'''
+"""
 
 
 def action(func: str, name: str = "act", module: str = "tools", **arguments: Any) -> dict[str, Any]:

@@ -288,7 +288,9 @@ def test_only_the_faults_of_this_run_are_held(
     timeout.heal(EDGE)
 
 
-@pytest.mark.parametrize("for_s", [0, -1, float("nan"), float("inf"), "0s", "soon", "10", "-5s", ""])
+@pytest.mark.parametrize(
+    "for_s", [0, -1, float("nan"), float("inf"), "0s", "soon", "10", "-5s", ""]
+)
 def test_a_time_that_is_none_is_refused(for_s: Any, stack: ToxiproxyServer) -> None:
     with pytest.raises(InvalidError, match="hold: "):
         faults.hold(for_s)
@@ -380,9 +382,7 @@ def test_without_a_stack_nothing_is_injected(own_state: Path) -> None:
     assert "No stack is running." in err
 
 
-def test_without_a_run_what_was_left_is_healed_first(
-    stack: ToxiproxyServer, log: UndoLog
-) -> None:
+def test_without_a_run_what_was_left_is_healed_first(stack: ToxiproxyServer, log: UndoLog) -> None:
     left = timeout.inject(EDGE)
     environment = {k: v for k, v in os.environ.items() if k != "HARNESS_RUN_ID"}
     process = alone(ALONE, env=environment)

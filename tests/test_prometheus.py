@@ -147,7 +147,7 @@ def test_without_any_scrape_nothing_is_fresh(metrics: Prometheus, script: Script
 
 WRONG: dict[str, tuple[Answer, str]] = {
     "a query that does not parse": (
-        (400, {"status": "error", "errorType": "bad_data", "error": "1:5: parse error: no \"x\""}),
+        (400, {"status": "error", "errorType": "bad_data", "error": '1:5: parse error: no "x"'}),
         '1:5: parse error: no "x"',
     ),
     "an error without words": ((400, b""), "400"),

@@ -261,9 +261,7 @@ def test_an_api_that_answers_something_else_is_left(
 ) -> None:
     """The port was given to another server meanwhile, one that says 200 to everything."""
     entry = inject(session)
-    log.write(
-        replace(entry, arguments={**entry.arguments, "api": f"http://{toxiproxy.upstream}"})
-    )
+    log.write(replace(entry, arguments={**entry.arguments, "api": f"http://{toxiproxy.upstream}"}))
     found = recover.recover(log, deadline_s=0)
     assert found.left
 

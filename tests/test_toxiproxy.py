@@ -106,9 +106,7 @@ def test_what_the_server_would_ignore_is_refused_before_any_call(
         Toxic(**{"name": "x", "type": "latency", "stream": "downstream"} | changes)
 
 
-def test_a_toxic_is_there_and_then_it_is_not(
-    client: Toxiproxy, witness: others.Toxiproxy
-) -> None:
+def test_a_toxic_is_there_and_then_it_is_not(client: Toxiproxy, witness: others.Toxiproxy) -> None:
     client.add_toxic("api", DELAY)
     client.add_toxic("api", DELAY)  # the same once more is success
     seen = witness.get_proxy("api").get_toxic("delay")
@@ -120,9 +118,7 @@ def test_a_toxic_is_there_and_then_it_is_not(
 
 def test_a_part_of_the_traffic_reads_back(client: Toxiproxy) -> None:
     """The server keeps toxicity as a 32-bit float."""
-    client.add_toxic(
-        "api", Toxic(name="some", type="timeout", stream="downstream", toxicity=0.1)
-    )
+    client.add_toxic("api", Toxic(name="some", type="timeout", stream="downstream", toxicity=0.1))
     assert client.proxy("api").toxics[0].toxicity == pytest.approx(0.1)
 
 

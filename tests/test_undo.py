@@ -215,9 +215,7 @@ def test_a_change_is_on_disk_at_once(log: UndoLog) -> None:
     assert first.state is State.INTENDED
 
 
-def test_a_refused_change_leaves_the_entry(
-    log: UndoLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_refused_change_leaves_the_entry(log: UndoLog, monkeypatch: pytest.MonkeyPatch) -> None:
     log.write(entry())
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda _handle: (_ for _ in ()).throw(OSError(28, "full")))
@@ -282,9 +280,7 @@ def stopped_holder(log: UndoLog) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
-def test_the_lock_of_a_stack_excludes(
-    log: UndoLog, stopped_holder: subprocess.Popen[str]
-) -> None:
+def test_the_lock_of_a_stack_excludes(log: UndoLog, stopped_holder: subprocess.Popen[str]) -> None:
     with pytest.raises(LockHeldError), log.locked(timeout_s=0.05):
         pass
 

@@ -103,6 +103,9 @@ def run(
         list[str] | None, typer.Option("--set", help="key.path=value, over the file.")
     ] = None,
     repeat: Annotated[int, typer.Option(min=1, max=1000, help="Runs of each file.")] = 1,
+    deadline: Annotated[
+        str | None, typer.Option(help="Stop and heal after this time, such as 10m.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
     out: Out = RESULTS,
     output: Output = Form.TEXT,
@@ -118,6 +121,7 @@ def run(
         repeat=repeat,
         out=out,
         output=output,
+        deadline_s=running.deadline_s(deadline),
     )
     return running.dry_run(asked) if dry_run else running.run_all(asked)
 
@@ -277,6 +281,16 @@ def recover(
     from harness.cli import healing
 
     return healing.recover_all(stack, output)
+
+
+@app.command()
+def stop(
+    stack: Annotated[str | None, typer.Option(help="Only the run on this stack.")] = None,
+) -> int:
+    """Stop the runs that go on on this machine; each heals before it ends."""
+    from harness.cli import healing
+
+    return healing.stop_runs(stack)
 
 
 @app.command()

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import time
 from dataclasses import asdict
+from pathlib import Path
 
 from harness.cli import words
-from harness.errors import ExitCode, InvalidError
+from harness.control import identity_of
+from harness.errors import ExitCode, InfrastructureError, InvalidError
 from harness.faults.kinds import KINDS
-from harness.files import LockHeldError, locked, run_lock
+from harness.files import LockHeldError, holder_of, locked, run_lock
 from harness.recover import recover
 from harness.undo import UndoLog, stacks_with_logs
+
+_PROCESS = re.compile(r"process (\d+):\S+")
+STOP_TIMEOUT_S = 30.0
 
 
 def list_faults(output: str) -> int:
@@ -86,3 +95,41 @@ def recover_all(stack: str | None, output: str) -> int:
 
 def _row(stack: str, state: str, name: str, what: str) -> dict[str, str]:
     return {"stack": stack, "state": state, "id": name, "what": what}
+
+
+def stop_runs(stack: str | None) -> int:
+    """Ask every run that holds a stack of this machine to stop, and wait until it has healed.
+
+    Raises:
+        InvalidError: A run does not say which process it is.
+        InfrastructureError: A run did not end in time.
+    """
+    folder = run_lock("x").parent
+    stopped = 0
+    for path in sorted(folder.glob("*.lock")):
+        if stack is not None and path.stem != stack:
+            continue
+        holder = holder_of(path)
+        if holder is None:
+            continue
+        match = _PROCESS.search(holder)
+        if match is None or identity_of(int(match[1])) != match[0].removeprefix("process "):
+            raise InvalidError(f"{path.stem} is held by {holder}, which cannot be asked to stop.")
+        os.kill(int(match[1]), signal.SIGTERM)
+        _await_release(path, holder)
+        words.say(f"stopped: {holder}, on {path.stem}")
+        stopped += 1
+    if not stopped:
+        words.say("no run goes on")
+    return ExitCode.PASS
+
+
+def _await_release(path: Path, holder: str) -> None:
+    give_up_at = time.monotonic() + STOP_TIMEOUT_S
+    while holder_of(path) == holder:
+        if time.monotonic() > give_up_at:
+            raise InfrastructureError(
+                f"{holder} did not end within {STOP_TIMEOUT_S:g} s.",
+                "Kill it; its guardian heals. Then run `harness recover`.",
+            )
+        time.sleep(0.05)

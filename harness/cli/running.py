@@ -8,12 +8,13 @@ import secrets
 import shlex
 import sys
 import time
+import tomllib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import baselines, store, surroundings
+from harness import baselines, guards, store, surroundings
 from harness.chaos import ChaosToolkit
 from harness.cli import words
 from harness.cli.documents import render, render_all
@@ -21,7 +22,7 @@ from harness.cli.interrupts import Interrupts
 from harness.cli.target import LocalTarget
 from harness.conclusion import Conclusion, conclude
 from harness.errors import ExitCode, InvalidError, ScenarioError
-from harness.files import project_root
+from harness.files import lever, project_root
 from harness.load.locust import LocustLoad
 from harness.model import Scenario
 from harness.ports import Lab, Progress
@@ -32,6 +33,7 @@ from harness.safety import Safety
 from harness.scenario import parse, undecidable
 from harness.scenario.resolve import resolved
 from harness.stacks.registry import stack_id_local
+from harness.units import parse_duration_s
 
 QUICKSTART = Path("scenarios/quickstart.yaml")
 WORST_FIRST = tuple(ExitCode)
@@ -48,6 +50,7 @@ class Request:
     out: Path
     output: str = "text"
     defects: tuple[str, ...] = ()
+    deadline_s: float | None = None
 
 
 def run_all(request: Request) -> int:
@@ -57,6 +60,8 @@ def run_all(request: Request) -> int:
         ScenarioError: A file has problems; then none was run.
     """
     scenarios = _parse_all(request.files, request.profile, request.overrides)
+    for scenario in scenarios:
+        _allowed_targets(scenario)  # all of them, before the first one touches anything
     codes = [_run_one(scenario, request) for scenario in scenarios for _ in range(request.repeat)]
     return min(codes, key=WORST_FIRST.index, default=ExitCode.INCONCLUSIVE)
 
@@ -87,6 +92,23 @@ def validate(files: tuple[Path, ...], profile: str | None, overrides: tuple[str,
     return ExitCode.PASS
 
 
+def deadline_s(text: str | None) -> float | None:
+    """The deadline in seconds.
+
+    Raises:
+        InvalidError: It is not a duration above 0.
+    """
+    if text is None:
+        return None
+    try:
+        seconds = parse_duration_s(text)
+    except ValueError as error:
+        raise InvalidError(f"--deadline: {error}.") from error
+    if seconds <= 0:
+        raise InvalidError("--deadline must be above 0, such as 10m.")
+    return seconds
+
+
 def dry_run(request: Request) -> int:
     """Print what a run would do and touch, and do nothing."""
     for scenario in _parse_all(request.files, request.profile, request.overrides):
@@ -104,7 +126,7 @@ def dry_run(request: Request) -> int:
             f"  load: {load.profile or ', '.join(load.http)} at {load.arrivals_per_s:g}/s, "
             f"for up to {length_s:g} s and the experiment"
         )
-        targets = ChaosToolkit(scenario, _root(scenario), Path(), "dry-run").targets()
+        targets = _allowed_targets(scenario)
         what = scenario.experiment or ", ".join(f.kind for f in scenario.faults) or "nothing"
         words.say(f"  faults: {what}, on {', '.join(targets) or 'nothing'}; all of them undone")
         for objective in scenario.objectives:
@@ -205,7 +227,7 @@ def _run_in(scenario: Scenario, request: Request, folder: store.RunFolder) -> Ex
     words.note(f"{scenario.name}: run {folder.run_id}")
     view = make_view(sys.stderr)
     try:
-        with Interrupts() as interrupts:
+        with Interrupts(lever(), request.deadline_s) as interrupts:
             lab = Lab(
                 scenario=scenario,
                 clock=interrupts,
@@ -228,6 +250,31 @@ def _run_in(scenario: Scenario, request: Request, folder: store.RunFolder) -> Ex
     _publish(folder, conclusion)
     _tell(conclusion, folder, request.output)
     return ExitCode(conclusion.result["verdict"]["exit_code"])
+
+
+def _allowed_targets(scenario: Scenario) -> tuple[str, ...]:
+    """The targets that a scenario would break, if the guards let it."""
+    root = _root(scenario)
+    targets = ChaosToolkit(scenario, root, Path(), "not yet").targets()
+    guards.refuse(_guards(root), scenario, targets)
+    if lever().exists():
+        raise InvalidError(
+            f"The lever {lever()} is pulled: {lever().read_text(errors='replace').strip()[:200]}",
+            "Nothing may be injected until somebody removes that file.",
+        )
+    return targets
+
+
+def _guards(root: Path) -> guards.Guards:
+    """The guards of a project; a file that cannot be read forbids everything."""
+    path = root / guards.FILE
+    try:
+        document = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return guards.Guards()
+    except (OSError, ValueError) as error:
+        raise InvalidError(f"{path} cannot be read: {error}.", "Correct it first.") from error
+    return guards.parse(document, str(path))
 
 
 def _plan(

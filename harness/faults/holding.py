@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 
+from harness.crashpoints import reach
 from harness.errors import FaultError, InvalidError
 from harness.faults.session import LEASE_S, Session, session
 from harness.looks import look
@@ -43,6 +44,7 @@ def hold(for_s: float | str) -> dict[str, object]:
 
 def _look_and_renew(current: Session, entry: Entry) -> None:
     seen = look(entry.look, entry.arguments, entry.effect)
+    reach("hold.looked")
     with current.log.locked():
         fresh = current.log.read(entry)
         if fresh.state is not State.PROVEN:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from harness.crashpoints import reach
 from harness.errors import FaultError
 from harness.faults.session import LEASE_S, Session
 from harness.looks import look
@@ -54,10 +55,15 @@ def inject(session: Session, fault: Injection, apply: Callable[[Entry], None]) -
     Raises:
         FaultError: It could not be applied or does not bite; nothing is left behind.
     """
+    reach("inject.begun")
     entry = _intend(session, fault)
+    reach("inject.intended")
     try:
         entry = _apply(session, entry, apply)
-        return _prove(session, entry, fault)
+        reach("inject.injected")
+        entry = _prove(session, entry, fault)
+        reach("inject.proven")
+        return entry
     except BaseException:  # a full disk, a held lock or Ctrl-C leave nothing behind either
         heal(session.log, entry)
         raise
@@ -115,6 +121,7 @@ def _apply(session: Session, entry: Entry, apply: Callable[[Entry], None]) -> En
         called_at = now()
         apply(entry)
         injected_at = now()
+        reach("inject.applied")
         # Healers do not wait for ever for the lock: one may have passed by meanwhile, and its
         # mark must not hide that the fault is there now.
         try:

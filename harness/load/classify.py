@@ -15,7 +15,7 @@ def classify(
         status: HTTP status, 0 when no complete answer came.
         degraded: The answer says of itself that it is a fallback.
     """
-    open("/tmp/cls","a").write(f"{type(error).__mro__} {error} {status}\n")
+    open("/tmp/cls", "a").write(f"{type(error).__mro__} {error} {status}\n")
     if error is None:
         return RequestOutcome.DEGRADED if degraded else RequestOutcome.GOOD
     by_type = _by_type(error)
@@ -29,7 +29,9 @@ def classify(
 
 
 def _by_type(error: BaseException | str) -> RequestOutcome | None:
-    if "truncated" in str(error).lower():
+    text = str(error).lower()
+    incomplete = type(error).__name__ == "HTTPParseError" and "incomplete" in text
+    if incomplete or "truncated" in text:
         return RequestOutcome.TRUNCATED
     if isinstance(error, TimeoutError):
         return RequestOutcome.TIMEOUT

@@ -108,3 +108,38 @@ def test_a_second_run_on_the_same_stack_is_refused(harness: Command, tmp_path: P
     assert "is in use" in second.err
     first.send_signal(signal.SIGINT)
     assert harness.end(first).code == 5
+
+
+def test_harness_stop_from_another_terminal(harness: Command, tmp_path: Path) -> None:
+    process = harness.start_run(written(tmp_path, LONG))
+    harness.await_open_fault()
+    stopped = harness("stop")
+    assert (stopped.code, "stopped: run " in stopped.out) == (0, True)
+    ended = harness.end(process)
+    assert ended.code == 5
+    assert ended.verdict["restoration"] == "clean"
+    again = harness("stop")
+    assert (again.code, again.out) == (0, "no run goes on\n")
+
+
+def test_the_lever_stops_a_run_and_forbids_the_next(harness: Command, tmp_path: Path) -> None:
+    lever = Path(harness.environment["XDG_STATE_HOME"]) / "harness" / "lever"
+    process = harness.start_run(written(tmp_path, LONG))
+    harness.await_open_fault()
+    try:
+        lever.write_text("incident 4711\n")
+        ended = harness.end(process)
+        assert ended.code == 5
+        assert "incident 4711" in ended.verdict["reasons"][0]["message"]
+        refused = harness.run(written(tmp_path, QUICK))
+        assert refused.code == 2
+        assert "is pulled: incident 4711" in refused.err
+    finally:
+        lever.unlink()
+
+
+def test_a_deadline_heals_and_ends_with_five(harness: Command, tmp_path: Path) -> None:
+    ended = harness.run(written(tmp_path, LONG), "--deadline", "20s")
+    assert ended.code == 5
+    assert "the deadline" in ended.verdict["reasons"][0]["message"]
+    assert ended.verdict["restoration"] == "clean"

@@ -33,6 +33,7 @@ from harness.samples import (
     scheduler_lag_s,
     within,
 )
+from tests.builders import scenario
 from tests.real import _Quiet, eventually, free_port, serving
 
 RATE = 50.0
@@ -140,10 +141,7 @@ def test_the_schedule_is_kept(site: Site, url: str, start: Callable[..., LocustL
     assert not impossible(samples.records).any()
     assert samples.intact
     assert len(requests(samples)) == site.seen
-    assert samples.names() == ("GET /items", "http") or set(samples.names()) == {
-        "GET /items",
-        "http",
-    }
+    assert set(samples.names()) == {"GET /items", "http"}
 
 
 def test_what_is_stored_is_what_was_recorded(
@@ -189,9 +187,7 @@ def drip(handler: Any, _number: int) -> None:
         handler.close_connection = True
 
 
-def test_a_slow_drip_is_a_timeout(
-    site: Site, url: str, start: Callable[..., LocustLoad]
-) -> None:
+def test_a_slow_drip_is_a_timeout(site: Site, url: str, start: Callable[..., LocustLoad]) -> None:
     site.behave = drip
     samples = play(start(arrivals_per_s=10.0, timeout_s=0.5), url, 1.5)
     found = requests(samples)
@@ -229,7 +225,7 @@ def truncated(handler: Any, _number: int) -> None:
 BEHAVIOURS: dict[str, tuple[Callable[[Any, int], None], set[str], int]] = {
     "500": (lambda h, _n: answer(h, 500), {"http_5xx"}, 500),
     "404": (lambda h, _n: answer(h, 404), {"http_4xx"}, 404),
-    "a body cut short": (truncated, {"reset", "truncated", "other"}, 0),
+    "a body cut short": (truncated, {"truncated"}, 200),
     "a fallback that says so": (lambda h, _n: answer(h, X_Degraded="1"), {"degraded"}, 200),
     "a failing fallback": (lambda h, _n: answer(h, 503, X_Degraded="1"), {"http_5xx"}, 503),
 }
@@ -246,11 +242,9 @@ def test_each_way_to_answer_is_told_apart(
     samples = play(start(arrivals_per_s=20.0), url, 1.0)
     found = requests(samples)
     assert len(found) == site.seen
-    (outcome,) = outcome_counts(found)
-    assert outcome in outcomes
-    if status:
-        assert set(found["status"]) == {status}
-    assert set(outcome_counts(planned(samples, 1.0)[0])) == {outcome}
+    assert set(outcome_counts(found)) == outcomes
+    assert set(found["status"]) == {status}
+    assert set(outcome_counts(planned(samples, 1.0)[0])) == outcomes
 
 
 OWN = """
@@ -417,26 +411,17 @@ def test_a_profile_that_is_none_is_an_error(
     assert "load.log" in caught.value.next_step
 
 
-def test_a_profile_that_is_not_there_is_refused(start: Callable[..., LocustLoad]) -> None:
-    with pytest.raises(InvalidError, match=r"nowhere.py does not exist"):
-        start(profile="", http=()).__init__(  # type: ignore[misc]
-            LoadSpec(
-                profile="nowhere.py", http=(), service=None, arrivals_per_s=1, timeout_s=1,
-                max_in_flight=1,
-            ),
-            Path("/tmp"),  # noqa: S108 - nothing is written there
-            Path("/tmp"),  # noqa: S108
-            1,
-        )  # fmt: skip
+def test_a_profile_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    spec = scenario().load  # names a file that is nowhere
+    with pytest.raises(InvalidError, match=r"loadtests/demo.py does not exist"):
+        LocustLoad(spec, tmp_path, tmp_path / "samples", 1)
 
 
 def test_a_load_that_never_began_left_nothing(tmp_path: Path) -> None:
     assert stored_samples(tmp_path, intact=True) is None
 
 
-def test_plain_locust_runs_the_same_file_closed_loop(
-    site: Site, url: str, tmp_path: Path
-) -> None:
+def test_plain_locust_runs_the_same_file_closed_loop(site: Site, url: str, tmp_path: Path) -> None:
     (tmp_path / "profile.py").write_text(own("mark_degraded(answer)"))
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LOCUST", "HARNESS"))}
     environment["PYTHONPATH"] = str(project_root())

@@ -1,0 +1,100 @@
+"""A raw exchange on a fresh connection: what a timed request cannot tell.
+
+How many pieces the answers came in, how many bytes, how the connection ended and when.
+Several requests are sent at once where one answer is too small to show the fault.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+
+CLOSED = "the end of the stream"
+RESET = "a connection reset"
+SILENCE = "silence"
+REFUSED = "a refused connection"
+READ_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What came back; times count from before the connection was made.
+
+    ``last_s`` is when the last byte came, ``ended_s`` when the connection ended.
+    """
+
+    received: int = 0
+    pieces: int = 0
+    last_s: float = 0.0
+    ended_s: float = 0.0
+    ended: str = CLOSED
+
+    def __str__(self) -> str:
+        """Short text for proofs."""
+        return (
+            f"{self.received} bytes in {self.pieces} pieces by {self.last_s * 1000:.0f} ms, "
+            f"then {self.ended} at {self.ended_s * 1000:.0f} ms"
+        )
+
+
+def exchange(
+    address: str, path: str, *, requests: int = 1, padding: int = 0, timeout_s: float
+) -> Exchange:
+    """GET ``path`` some times on one connection without waiting, and read until it ends.
+
+    Args:
+        address: ``host:port``.
+        path: HTTP path.
+        requests: How many; the last asks the server to close.
+        padding: Bytes of a header that makes each request longer.
+        timeout_s: For everything together.
+    """
+    started = time.monotonic()
+    host, _, port = address.rpartition(":")
+    try:
+        connection = socket.create_connection((host, int(port)), timeout=timeout_s)
+    except OSError as error:
+        return Exchange(ended=_ending(error), ended_s=time.monotonic() - started)
+    with connection:
+        return _read(connection, _text(address, path, requests, padding), started, timeout_s)
+
+
+def request_bytes(address: str, path: str, padding: int) -> int:
+    """How long one request is."""
+    return len(_text(address, path, 2, padding)) - len(_text(address, path, 1, padding))
+
+
+def _text(address: str, path: str, requests: int, padding: int) -> bytes:
+    head = f"GET {path} HTTP/1.1\r\nHost: {address}\r\nX-Padding: {'x' * padding}\r\n"
+    return (f"{head}\r\n" * (requests - 1) + f"{head}Connection: close\r\n\r\n").encode()
+
+
+def _read(connection: socket.socket, text: bytes, started: float, timeout_s: float) -> Exchange:
+    received = pieces = 0
+    last_s = 0.0
+    try:
+        connection.sendall(text)
+        while True:
+            connection.settimeout(max(0.001, timeout_s - (time.monotonic() - started)))
+            piece = connection.recv(READ_AT_ONCE)
+            if not piece:
+                ended = CLOSED
+                break
+            received += len(piece)
+            pieces += 1
+            last_s = time.monotonic() - started
+    except OSError as error:
+        ended = _ending(error)
+    ended_s = time.monotonic() - started
+    return Exchange(received=received, pieces=pieces, last_s=last_s, ended_s=ended_s, ended=ended)
+
+
+def _ending(error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return REFUSED
+    if isinstance(error, ConnectionError):
+        return RESET
+    if isinstance(error, TimeoutError):
+        return SILENCE
+    return type(error).__name__
