@@ -139,11 +139,11 @@ def compiled(name: str, faults: tuple[FaultSpec, ...]) -> dict[str, Any]:
     for fault in faults:
         module = f"{OURS}.{fault.kind}"
         target = {"target": fault.target}
-        method += [
-            _action(f"inject {fault.kind}", module, "inject", {**target, **fault.parameters}),
-            _action(f"hold {fault.kind}", OURS, "hold", {"for_s": fault.hold_s}),
-            _action(f"heal {fault.kind}", module, "heal", target),
-        ]
+        parameters = {**target, **fault.parameters}
+        method.append(_action(f"inject {fault.kind}", module, "inject", parameters))
+        if fault.hold_s is not None:
+            method.append(_action(f"hold {fault.kind}", OURS, "hold", {"for_s": fault.hold_s}))
+        method.append(_action(f"heal {fault.kind}", module, "heal", target))
         rollbacks.insert(0, _action(f"heal {fault.kind} anyway", module, "heal", target))
     return {
         "title": name,

@@ -2,6 +2,9 @@
 
 A look only reads. It is told the undo arguments of an entry and the effect to be seen, both
 plain data, so that anybody who holds the entry can look again.
+
+Toxicity is drawn per connection: where ``connections`` is in the effect, a look takes that
+many fresh connections at most, and the first that meets the fault is enough.
 """
 
 from __future__ import annotations
@@ -9,9 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from harness import probe
+from harness import probe, service_process
 from harness.errors import FaultError
 from harness.probe import Effect
+from harness.wire import Exchange
 
 Arguments = Mapping[str, str]
 EffectFields = Mapping[str, float]
@@ -32,15 +36,29 @@ def _request(arguments: Arguments, effect: EffectFields) -> Seen:
     return Seen(wanted.seen_in(met), f"a request through {arguments['listen']} met {met}")
 
 
-LOOKS: Mapping[str, Callable[[Arguments, EffectFields], Seen]] = {"request": _request}
+LOOKS: Mapping[str, Callable[[Arguments, EffectFields], Seen]] = {
+    "request": _request,
+    "process_gone": lambda arguments, _: Seen(*service_process.look_gone(arguments)),
+    "process_stopped": lambda arguments, _: Seen(*service_process.look_stopped(arguments)),
+    "service_held_down": lambda arguments, _: Seen(*service_process.look_held_down(arguments)),
+}
 
 
 def look(name: str, arguments: Arguments, effect: EffectFields) -> Seen:
-    """Look once.
+    """Look once, or on as many fresh connections as the effect allows.
 
     Raises:
         FaultError: No such look.
     """
     if name not in LOOKS:
         raise FaultError(f"Unknown look {name!r}; known: {', '.join(LOOKS)}.")
-    return LOOKS[name](arguments, effect)
+    once = {key: value for key, value in effect.items() if key != "connections"}
+    connections = int(effect.get("connections", 1))
+    for number in range(1, connections + 1):
+        seen = LOOKS[name](arguments, once)
+        if seen.bites:
+            break
+    if connections == 1:
+        return seen
+    drawn = f"connection {number} of at most {connections}; toxicity is drawn per connection"
+    return Seen(seen.bites, f"{seen.words} ({drawn})")

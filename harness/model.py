@@ -196,11 +196,11 @@ class LoadSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultSpec:
-    """An inline fault: its kind, target, hold and the kind's own parameters."""
+    """An inline fault: its kind, target and the kind's own parameters; a kill has no hold."""
 
     kind: str
     target: str
-    hold_s: float
+    hold_s: float | None = None
     parameters: Mapping[str, str | int | float] = field(default_factory=dict)
 
 

@@ -175,6 +175,16 @@ class Toxiproxy:
         if any(t.name == name for t in self.proxy(proxy).toxics):
             raise FaultError(f"Toxic {name!r} is still on proxy {proxy!r} after its removal.")
 
+    def set_enabled(self, proxy: str, enabled: bool) -> None:
+        """Let a proxy listen, or not, and read it back; its toxics stay as they are.
+
+        Raises:
+            FaultError: The proxy is missing, its port is taken, or the read-back differs.
+        """
+        self._call("POST", f"/proxies/{quote(proxy, safe='')}", json={"enabled": enabled})
+        if self.proxy(proxy).enabled is not enabled:
+            raise FaultError(f"Proxy {proxy!r} is not {'enabled' if enabled else 'disabled'}.")
+
     def _call(
         self,
         method: str,

@@ -6,12 +6,14 @@ by another path, at the traffic itself, and returns the proof as text.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from harness import probe
+from harness import probe, service_process
 from harness.errors import FaultError
+from harness.looks import look
 from harness.toxiproxy import Toxiproxy
 
 Arguments = Mapping[str, str]
@@ -54,16 +56,67 @@ def _path_is_clear(arguments: Arguments) -> str:
     )
 
 
+def _path_is_clear_and_unbitten(arguments: Arguments) -> str:
+    """Quick answers are not enough where a small answer passes through the fault unharmed."""
+    proof = _path_is_clear(arguments)
+    if _server_is_gone(arguments):
+        return proof
+    seen = look(arguments["look"], arguments, json.loads(arguments["effect"]))
+    if seen.bites:
+        raise FaultError(f"The fault still bites after its removal: {seen.words}.")
+    return f"{proof}, and {seen.words}"
+
+
+def _restore_enabled(arguments: Arguments) -> None:
+    """Back to what it was before, which need not be enabled."""
+    client = Toxiproxy(arguments["api"])
+    try:
+        if not _server_is_gone(arguments):
+            client.set_enabled(arguments["proxy"], arguments["enabled"] == "true")
+    finally:
+        client.close()
+
+
+def _is_as_before(arguments: Arguments) -> str:
+    if arguments["enabled"] == "true":
+        return _path_is_clear(arguments)
+    if probe.refuses(arguments["listen"]):
+        return f"{arguments['listen']} refuses connections, as before the fault"
+    raise FaultError(f"{arguments['listen']} accepts connections, unlike before the fault.")
+
+
 def _server_is_gone(arguments: Arguments) -> bool:
     api = urlsplit(arguments["api"]).netloc
     return probe.refuses(api) and probe.refuses(arguments["listen"])
 
 
+_TOXIC = ("api", "proxy", "toxic", "listen", "health_path", "clear_below_s")
+
 VERBS: Mapping[str, Verb] = {
     "toxiproxy.remove_toxic": Verb(
-        arguments=("api", "proxy", "toxic", "listen", "health_path", "clear_below_s"),
+        arguments=_TOXIC,
         undo=_remove_toxic,
         prove=_path_is_clear,
+    ),
+    "toxiproxy.remove_toxic_and_look": Verb(
+        arguments=(*_TOXIC, "look", "effect"),
+        undo=_remove_toxic,
+        prove=_path_is_clear_and_unbitten,
+    ),
+    "toxiproxy.enable": Verb(
+        arguments=("api", "proxy", "enabled", "listen", "health_path", "clear_below_s"),
+        undo=_restore_enabled,
+        prove=_is_as_before,
+    ),
+    "process.ensure_running": Verb(
+        arguments=service_process.ARGUMENTS,
+        undo=service_process.ensure_running,
+        prove=service_process.prove_running,
+    ),
+    "process.resume": Verb(
+        arguments=service_process.ARGUMENTS,
+        undo=service_process.resume,
+        prove=service_process.prove_resumed,
     ),
 }
 

@@ -16,6 +16,7 @@ class Kind:
 
 
 _TARGET = {"target": "an edge of the stack, such as gateway->llm-gateway"}
+_SERVICE = {"target": "a service of the stack, such as recommender"}
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
@@ -33,6 +34,26 @@ KINDS: Mapping[str, Kind] = {
                 "latency_ms": "delay of each answer, milliseconds, above 0",
                 "jitter_ms": "how much the delay varies, milliseconds, below latency_ms; default 0",
             },
+        ),
+        Kind(
+            name="kill",
+            summary="The process of a service is killed; its supervisor starts another one.",
+            parameters={**_SERVICE, "signal": "KILL or TERM; default KILL"},
+        ),
+        Kind(
+            name="restart",
+            summary="A service is asked to end, killed after two seconds, and started again.",
+            parameters=_SERVICE,
+        ),
+        Kind(
+            name="pause",
+            summary="The process of a service is stopped in its tracks until healed.",
+            parameters=_SERVICE,
+        ),
+        Kind(
+            name="stop",
+            summary="A service is ended and held down until healed.",
+            parameters={**_SERVICE, "signal": "KILL or TERM; default KILL"},
         ),
     )
 }

@@ -1,36 +1,76 @@
 """Network faults on a proxied edge.
 
-The control path is Toxiproxy's API; the proof is a timed request on a fresh connection
-through the proxy, compared with the same request just before.
+The control path is Toxiproxy's API; the proof is an exchange on a fresh connection through
+the proxy, compared with the same exchange just before.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 
 from harness import probe
+from harness.descriptor import Edge
 from harness.errors import FaultError
 from harness.faults import injection
 from harness.faults.injection import Injection
 from harness.faults.session import Session
-from harness.probe import Effect
+from harness.probe import Effect, Probe
 from harness.toxiproxy import Toxic, Toxiproxy
 from harness.undo import Entry
 
 VERB = "toxiproxy.remove_toxic"
+LOOKING_VERB = "toxiproxy.remove_toxic_and_look"
 BEFORE_TIMEOUT_S = 1.0
 CLEAR_BELOW_MIN_S = 0.25
 
+#: Which way the bytes flow, for people, and what the server calls it.
+STREAMS: Mapping[str, str] = {"to_caller": "downstream", "to_callee": "upstream"}
 
-def inject(
-    session: Session,
-    *,
-    kind: str,
-    target: str,
-    toxic: Toxic,
-    effect: Effect,
-) -> Entry:
-    """Put one toxic on an edge and prove that traffic feels it.
+MIN_TOXICITY = 0.05  # a look at less would take hundreds of connections, each second
+MISSED_BY_CHANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path:
+    """A proxied edge, and what a request through it met just before the fault."""
+
+    session: Session
+    edge: Edge
+    before: Probe
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """What every undo verb of a proxy takes."""
+        return {
+            "api": self.session.stack.toxiproxy,
+            "proxy": self.edge.proxy,
+            "listen": self.edge.listen,
+            "health_path": self.edge.health_path,
+            "clear_below_s": f"{max(CLEAR_BELOW_MIN_S, 5 * self.before.elapsed_s):.3f}",
+        }
+
+
+def healthy_path(session: Session, target: str) -> Path:
+    """The edge, if it is well.
+
+    Raises:
+        FaultError: No such edge, or requests through it fail already.
+    """
+    edge = session.edge(target)
+    before = probe.request(edge.listen, edge.health_path, BEFORE_TIMEOUT_S)
+    if not before.answered:
+        raise FaultError(
+            f"The path {target} is not healthy before the fault ({before} from {edge.listen}); "
+            "a fault on it could not be told from what is already wrong."
+        )
+    return Path(session=session, edge=edge, before=before)
+
+
+def inject(session: Session, *, kind: str, target: str, toxic: Toxic, effect: Effect) -> Entry:
+    """Put a toxic on an edge that silences or delays requests, and prove it by a request.
 
     Args:
         session: Stack, undo log and epoch.
@@ -44,37 +84,96 @@ def inject(
         FaultError: The path was not healthy before, the toxic could not be added, or it
             does not bite; whatever was added is removed again.
     """
-    edge = session.edge(target)
-    before = probe.request(edge.listen, edge.health_path, BEFORE_TIMEOUT_S)
-    if not before.answered:
-        raise FaultError(
-            f"The path {target} is not healthy before the fault ({before} from {edge.listen}); "
-            "a fault on it could not be told from what is already wrong."
-        )
+    path = healthy_path(session, target)
     if effect.slower_than_s:
-        effect = Effect(slower_than_s=effect.slower_than_s + before.elapsed_s)
+        effect = Effect(slower_than_s=effect.slower_than_s + path.before.elapsed_s)
+    return add(path, kind=kind, toxic=toxic, look="request", effect=asdict(effect))
+
+
+def add(
+    path: Path,
+    *,
+    kind: str,
+    toxic: Toxic,
+    look: str,
+    effect: Mapping[str, float],
+    before: str = "",
+) -> Entry:
+    """Put a toxic on a path that is well, and prove it by a look.
+
+    Args:
+        path: From :func:`healthy_path`.
+        kind: Name of the fault kind, for the entry.
+        toxic: What to add; its name is replaced by one that only this entry has.
+        look: Out of :data:`harness.looks.LOOKS`.
+        effect: What the look must meet.
+        before: What the same look met just before, if it is more than a request.
+
+    Raises:
+        FaultError: The toxic could not be added or does not bite; it is removed again.
+    """
+    if toxic.toxicity < 1:
+        effect = {**effect, "connections": _connections(toxic.toxicity)}
+    arguments = {**path.arguments, "toxic": "${id}"}
+    # One quick answer proves the heal of what hits every request, and of nothing else.
+    plain = look == "request" and toxic.toxicity == 1
+    if not plain:
+        arguments |= {"look": look, "effect": json.dumps(effect)}
     fault = Injection(
         kind=kind,
-        target=target,
-        verb=VERB,
-        arguments={
-            "api": session.stack.toxiproxy,
-            "proxy": edge.proxy,
-            "toxic": "${id}",
-            "listen": edge.listen,
-            "health_path": edge.health_path,
-            "clear_below_s": f"{max(CLEAR_BELOW_MIN_S, 5 * before.elapsed_s):.3f}",
-        },
-        look="request",
-        effect=asdict(effect),
-        before=str(before),
+        target=path.edge.name,
+        verb=VERB if plain else LOOKING_VERB,
+        arguments=arguments,
+        look=look,
+        effect=effect,
+        before=before or str(path.before),
     )
 
     def apply(entry: Entry) -> None:
-        client = Toxiproxy(session.stack.toxiproxy)
+        client = Toxiproxy(path.session.stack.toxiproxy)
         try:
-            client.add_toxic(edge.proxy, replace(toxic, name=entry.id))
+            client.add_toxic(path.edge.proxy, replace(toxic, name=entry.id))
         finally:
             client.close()
 
-    return injection.inject(session, fault, apply)
+    return injection.inject(path.session, fault, apply)
+
+
+def stream(direction: str) -> str:
+    """The server's name of a direction.
+
+    Raises:
+        FaultError: No such direction.
+    """
+    if direction not in STREAMS:
+        raise FaultError(f"Direction {direction!r} must be one of {', '.join(STREAMS)}.")
+    return STREAMS[direction]
+
+
+def share(toxicity: float | str) -> float:
+    """The share of connections that a fault hits.
+
+    Raises:
+        FaultError: Not a share that can be seen to bite.
+    """
+    value = float(toxicity)
+    if not MIN_TOXICITY <= value <= 1:
+        raise FaultError(f"Toxicity {toxicity} must be from {MIN_TOXICITY} to 1.")
+    return value
+
+
+def above_zero(name: str, value: int | str) -> int:
+    """A whole number that makes the fault do something.
+
+    Raises:
+        FaultError: 0 or less.
+    """
+    number = int(value)
+    if number <= 0:
+        raise FaultError(f"{name} {value} must be above 0.")
+    return number
+
+
+def _connections(toxicity: float) -> int:
+    """How many fresh connections miss a fault with a chance of less than one in a million."""
+    return math.ceil(math.log(MISSED_BY_CHANCE) / math.log1p(-toxicity))

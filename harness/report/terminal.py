@@ -45,9 +45,15 @@ def render(result: Mapping[str, Any], console: Console) -> None:
     title.append(f"  {clean(scenario['stack'])}  {clean(result['run_id'])}", style="dim")
     console.print(title)
     console.print()
-    for table in (tables.checks(result), *tables.details(result)):
+    never = [c for c in result["checks"] if c["code"] == "phase_not_reached"]
+    reached = [c for c in result["checks"] if c["code"] != "phase_not_reached"]
+    for table in (tables.checks({**result, "checks": reached}), *tables.details(result)):
         console.print(Text(table.title.upper(), style="bold"))
         console.print(_grid(table))
+        if never and table.title == "Checks":
+            phases = ", ".join(dict.fromkeys(clean(c["phase"]) for c in never))
+            text = f"{len(never)} more were not judged: the run never reached {phases}."
+            console.print(Text(text, style="dim"))
         console.print()
     _reasons(console, result)
     _verdict(console, result)

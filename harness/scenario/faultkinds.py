@@ -54,6 +54,38 @@ class LatencyFault(HeldFault):
         return self
 
 
+class KillFault(FaultTarget):
+    """The process of a service is killed; its supervisor starts another one."""
+
+    kind: Literal["kill"] = Field(description="What breaks.", examples=["kill"])
+    signal: Literal["KILL", "TERM"] = Field(
+        default="KILL", description="The signal that it is killed by.", examples=["TERM"]
+    )
+
+
+class RestartFault(FaultTarget):
+    """A service is asked to end, killed after two seconds, and started again."""
+
+    kind: Literal["restart"] = Field(description="What breaks.", examples=["restart"])
+
+
+class PauseFault(HeldFault):
+    """The process of a service is stopped in its tracks; connections stay open."""
+
+    kind: Literal["pause"] = Field(description="What breaks.", examples=["pause"])
+
+
+class StopFault(HeldFault):
+    """A service is ended and held down: its supervisor does not start it again."""
+
+    kind: Literal["stop"] = Field(description="What breaks.", examples=["stop"])
+    signal: Literal["KILL", "TERM"] = Field(
+        default="KILL",
+        description="The signal that ends it; TERM is followed by KILL after two seconds.",
+        examples=["TERM"],
+    )
+
+
 class PodKillFault(FaultTarget):
     """Pods of a selector are killed at once."""
 
@@ -63,10 +95,14 @@ class PodKillFault(FaultTarget):
     )
 
 
-Fault = Annotated[TimeoutFault | LatencyFault | PodKillFault, Field(discriminator="kind")]
+Fault = Annotated[TimeoutFault | LatencyFault | KillFault | RestartFault | PauseFault | StopFault | PodKillFault, Field(discriminator="kind")]
 
 FAULT_KINDS: Mapping[str, type[Shape]] = {
     "timeout": TimeoutFault,
     "latency": LatencyFault,
+    "kill": KillFault,
+    "restart": RestartFault,
+    "pause": PauseFault,
+    "stop": StopFault,
     "pod_kill": PodKillFault,
 }

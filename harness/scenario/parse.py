@@ -185,7 +185,7 @@ def _stack(stack: Stack) -> StackSpec:
 
 def _fault(fault: Fault) -> FaultSpec:
     parameters = fault.model_dump(exclude={"kind", "target", "hold"})
-    hold_s = getattr(fault, "hold", 0.0)
+    hold_s = getattr(fault, "hold", None)
     return FaultSpec(kind=fault.kind, target=fault.target, hold_s=hold_s, parameters=parameters)
 
 

@@ -33,7 +33,7 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
             {
                 "kind": f.kind,
                 "target": f.target,
-                "hold": show_duration(f.hold_s),
+                **({} if f.hold_s is None else {"hold": show_duration(f.hold_s)}),
                 **f.parameters,
             }
             for f in scenario.faults

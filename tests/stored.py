@@ -1,0 +1,55 @@
+"""A synthetic run as a real one is stored: judged, documented, sealed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness import store
+from harness.cli.documents import render_all
+from harness.conclusion import Conclusion, conclude
+from harness.evidence import Evidence
+from harness.load.plan import LoadPlan
+from harness.model import FaultSpec
+from harness.scenario.resolve import resolved
+from tests.builders import HOLD_S, RATE, ZERO, good_evidence, scenario
+
+PLAN: dict[str, Any] = {
+    "scenario_path": "scenarios/demo.yaml",
+    "environment": {"key": "env-1", "driver": "local", "noted": {}},
+    "candidate": {"commit": "c0ffee", "dirty": False, "packages": {}},
+}
+
+
+def evidence(**changes: Any) -> Evidence:
+    fault = FaultSpec(
+        kind="latency", target="gateway->db", hold_s=HOLD_S, parameters={"latency_ms": 500}
+    )
+    return good_evidence(**{"scenario": scenario(faults=(fault,))} | changes)
+
+
+def write(out: Path, found: Evidence) -> tuple[store.RunFolder, Conclusion]:
+    """The folder of one run, complete and closed."""
+    folder = store.create(out, "demo", ZERO)
+    plan = {"run_id": folder.run_id, **PLAN}
+    folder.write(store.PLAN, json.dumps(plan).encode())
+    folder.write(store.SCENARIO, store.scenario_text(resolved(found.scenario)).encode())
+    for event in found.events:
+        folder.event(event)
+    if found.samples is not None:
+        load = LoadPlan(
+            folder="x", arrivals_per_s=RATE, timeout_s=2.0, max_in_flight=500, seed=1
+        ).dump()
+        header = {"zero": found.samples.zero, "mode": "open", "plan": load}
+        names = [{"kind": int(s.kind), "name": s.name} for s in found.samples.series]
+        folder.write("samples/load.json", json.dumps(header).encode())
+        folder.write("samples/load.names", b"".join(json.dumps(n).encode() + b"\n" for n in names))
+        folder.write("samples/load.bin", found.samples.records.tobytes())
+    store.save_evidence(folder, found)
+    conclusion = conclude(found, store.facts_of(plan))
+    for name, data in render_all(conclusion).items():
+        folder.write(name, data)
+    store.seal(folder.path)
+    folder.close()
+    return folder, conclusion
