@@ -35,7 +35,7 @@ from harness.undo import UndoLog
 
 GUARDIAN_PROMISE_S, RECOVER_PROMISE_S = 15.0, 5.0
 HOLD_S = 0.4
-POLL_S = 0.01
+POLL_S = 0.005
 
 #: What each held kind that needs only an edge is given; one that is missing here is named.
 PARAMETERS: dict[str, dict[str, Any]] = {
@@ -162,13 +162,14 @@ class Played:
     def _kill(self, injector: subprocess.Popen[str]) -> tuple[float, bool]:
         """When, by the wall clock, and whether the fault was on at that moment."""
         if self.case.point:
-            injector.wait(60)
+            active = self._watch(injector, 60)
+            at = time.time()
             if injector.returncode != -signal.SIGKILL:
                 raise SystemExit(f"{self.case.id}: ended with {injector.returncode}, not killed")
-            return time.time(), self._active()
+            return at, active or self._active()
         rng = random.Random(f"{self.case.seed}:{self.case.kind}")
         length_s = HOLD_S + (1.7 if self.case.kind == "timeout" else 0.8)
-        time.sleep(rng.uniform(0, length_s))
+        active = self._watch(injector, rng.uniform(0, length_s))
         assert self.guardian is not None
         at = time.time()
         if self.case.victim in ("guardian", "both"):
@@ -176,8 +177,15 @@ class Played:
                 self.guardian.kill()
         if self.case.victim in ("injector", "both"):
             injector.kill()
-        active = self._active()
         return at, active
+
+    def _watch(self, injector: subprocess.Popen[str], seconds: float) -> bool:
+        """Until the process or the time is over; whether the fault was on at the last look."""
+        end, active = time.monotonic() + seconds, False
+        while injector.poll() is None and (left_s := end - time.monotonic()) > 0:
+            active = self._active()
+            time.sleep(min(POLL_S, left_s))
+        return active
 
     def _active(self) -> bool:
         return bool(self.on.seen() != self.before)

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from harness import probe, service_process
+from harness import probe, service_process, stressor
 from harness.errors import FaultError
+from harness.network_looks import NETWORK_LOOKS
 from harness.probe import Effect
-from harness.wire import Exchange
 
 Arguments = Mapping[str, str]
 EffectFields = Mapping[str, float]
@@ -36,11 +36,17 @@ def _request(arguments: Arguments, effect: EffectFields) -> Seen:
     return Seen(wanted.seen_in(met), f"a request through {arguments['listen']} met {met}")
 
 
+def _on_the_network(name: str) -> Callable[[Arguments, EffectFields], Seen]:
+    return lambda arguments, effect: Seen(*NETWORK_LOOKS[name](arguments, effect))
+
+
 LOOKS: Mapping[str, Callable[[Arguments, EffectFields], Seen]] = {
     "request": _request,
+    "stressor_works": lambda arguments, effect: Seen(*stressor.look_works(arguments, effect)),
     "process_gone": lambda arguments, _: Seen(*service_process.look_gone(arguments)),
     "process_stopped": lambda arguments, _: Seen(*service_process.look_stopped(arguments)),
     "service_held_down": lambda arguments, _: Seen(*service_process.look_held_down(arguments)),
+    **{name: _on_the_network(name) for name in NETWORK_LOOKS},
 }
 
 
@@ -53,12 +59,10 @@ def look(name: str, arguments: Arguments, effect: EffectFields) -> Seen:
     if name not in LOOKS:
         raise FaultError(f"Unknown look {name!r}; known: {', '.join(LOOKS)}.")
     once = {key: value for key, value in effect.items() if key != "connections"}
-    connections = int(effect.get("connections", 1))
-    for number in range(1, connections + 1):
-        seen = LOOKS[name](arguments, once)
-        if seen.bites:
-            break
-    if connections == 1:
-        return seen
-    drawn = f"connection {number} of at most {connections}; toxicity is drawn per connection"
+    if "connections" not in effect:
+        return LOOKS[name](arguments, once)
+    most, taken, seen = int(effect["connections"]), 0, Seen(False, "")
+    while taken < most and not seen.bites:
+        seen, taken = LOOKS[name](arguments, once), taken + 1
+    drawn = f"connection {taken} of at most {most}; toxicity is drawn per connection"
     return Seen(seen.bites, f"{seen.words} ({drawn})")

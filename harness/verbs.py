@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from harness import probe, service_process
+from harness import probe, service_process, stressor
 from harness.errors import FaultError
 from harness.looks import look
 from harness.toxiproxy import Toxiproxy
@@ -107,6 +107,11 @@ VERBS: Mapping[str, Verb] = {
         arguments=("api", "proxy", "enabled", "listen", "health_path", "clear_below_s"),
         undo=_restore_enabled,
         prove=_is_as_before,
+    ),
+    "stressor.end": Verb(
+        arguments=("token", "path"),
+        undo=stressor.undo,
+        prove=stressor.prove_ended,
     ),
     "process.ensure_running": Verb(
         arguments=service_process.ARGUMENTS,

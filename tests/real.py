@@ -110,7 +110,7 @@ class ToxiproxyServer:
 
     def _start(self) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            [self.program, "-host", "127.0.0.1", "-port", str(self.api_port)],
+            [self.program, "-host", "127.0.0.1", "-port", str(self.api_port), "-proxy-metrics"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

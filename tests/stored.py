@@ -23,9 +23,8 @@ PLAN: dict[str, Any] = {
 
 
 def evidence(**changes: Any) -> Evidence:
-    fault = FaultSpec(
-        kind="latency", target="gateway->db", hold_s=HOLD_S, parameters={"latency_ms": 500}
-    )
+    asked = {"latency_ms": 500, "jitter_ms": 0}  # with what parsing fills in
+    fault = FaultSpec(kind="latency", target="gateway->db", hold_s=HOLD_S, parameters=asked)
     return good_evidence(**{"scenario": scenario(faults=(fault,))} | changes)
 
 

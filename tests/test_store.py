@@ -18,10 +18,10 @@ from harness.errors import InvalidError, StoreError
 from harness.evidence import BaselineRun
 from harness.files import project_root
 from harness.load.locust import stored_samples
-from harness.model import Event
+from harness.model import Event, Scenario
 from harness.scenario import parse
 from tests import stored
-from tests.builders import ZERO, event, events, series
+from tests.builders import ZERO, event, events, samples, series
 
 OTHER_PYTHON = Path("/tmp/v311/bin/python")  # noqa: S108 - a second interpreter, where there is one
 
@@ -293,7 +293,7 @@ def test_the_evidence_is_what_it_was(tmp_path: Path) -> None:
     assert found.scenario.faults == written.scenario.faults
 
 
-def read_scenario(path: Path) -> object:
+def read_scenario(path: Path) -> Scenario:
     text = (path / "scenario.resolved.yaml").read_text()
     return parse(text, path="scenarios/demo.yaml", environment={}, exists=lambda _: True)
 
@@ -307,8 +307,6 @@ def test_a_run_whose_load_never_began_is_stored_too(tmp_path: Path) -> None:
 
 
 def test_a_generator_that_died_stays_dead(tmp_path: Path) -> None:
-    from tests.builders import samples  # noqa: PLC0415
-
     folder, conclusion = stored.write(tmp_path, stored.evidence(samples=samples(intact=False)))
     assert not store.load_was_intact(folder.path)
     done = harness("judge", str(folder.path), "-o", "json")
@@ -333,7 +331,7 @@ def test_evidence_that_is_not_whole_is_an_error_even_unsealed(
 ) -> None:
     tear(run)
     with pytest.raises(InvalidError, match="incomplete or damaged"):
-        store.load_evidence(run, read_scenario(run), None)  # type: ignore[arg-type]
+        store.load_evidence(run, read_scenario(run), None)
 
 
 # -- judging again

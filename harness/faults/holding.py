@@ -11,8 +11,10 @@ from harness.faults.session import LEASE_S, Session, session
 from harness.looks import look
 from harness.undo import Entry, State, now
 from harness.units import parse_duration_s
+from harness.witness import Witness
 
 LOOK_EVERY_S = 1.0
+SETTLE_S = 0.1  # until a proxy has counted the connection of a look that just ended
 
 
 def hold(for_s: float | str) -> dict[str, object]:
@@ -29,17 +31,45 @@ def hold(for_s: float | str) -> dict[str, object]:
     current = session()
     with current.log.locked():
         mine = [e for e in current.log.snapshot().open if e.run_id == current.run_id]
-        held = [current.log.change(e, hold_s=length_s) for e in mine]
+        # A kill is over when it is done: it may be waited with, but was not held.
+        held = [current.log.change(e, hold_s=length_s if e.held else None) for e in mine]
     if not held:
         raise FaultError("There is no fault to hold: nothing of this run is injected.")
     end = time.monotonic() + length_s
+    witnesses = [_witness(e) for e in held]
     while True:
         for entry in held:
             _look_and_renew(current, entry)
-        remaining_s = end - time.monotonic()
+        remaining_s = min(LOOK_EVERY_S, end - time.monotonic())
         if remaining_s <= 0:
-            return {"held": [e.id for e in held], "for_s": length_s}
-        time.sleep(min(LOOK_EVERY_S, remaining_s))
+            break
+        _rest(witnesses, remaining_s)
+    for entry, witness in zip(held, witnesses, strict=True):
+        _testify(current, entry, witness.words)
+    return {"held": [e.id for e in held], "for_s": length_s}
+
+
+def _witness(entry: Entry) -> Witness:
+    return Witness(entry.arguments.get("api", ""), entry.arguments.get("proxy", ""))
+
+
+def _rest(witnesses: list[Witness], for_s: float) -> None:
+    """Sleep until the next looks; what passes the proxies meanwhile is the callers'."""
+    end = time.monotonic() + for_s
+    time.sleep(min(SETTLE_S, for_s))
+    for witness in witnesses:
+        witness.looks_end()
+    time.sleep(max(0.0, end - time.monotonic()))
+    for witness in witnesses:
+        witness.looks_begin()
+
+
+def _testify(current: Session, entry: Entry, words: str) -> None:
+    """Put what the callers' traffic showed into the proof."""
+    with current.log.locked():
+        fresh = current.log.read(entry)
+        if words and fresh.state is State.PROVEN:
+            current.log.change(fresh, proof=fresh.proof + words)
 
 
 def _look_and_renew(current: Session, entry: Entry) -> None:

@@ -16,6 +16,8 @@ class Kind:
 
 
 _TARGET = {"target": "an edge of the stack, such as gateway->llm-gateway"}
+_SHARE = {"toxicity": "share of the connections that it hits, 0.05 to 1; default 1"}
+_DIRECTION = {"direction": "to_caller (answers) or to_callee (requests); default to_caller"}
 _SERVICE = {"target": "a service of the stack, such as recommender"}
 
 KINDS: Mapping[str, Kind] = {
@@ -24,16 +26,72 @@ KINDS: Mapping[str, Kind] = {
         Kind(
             name="timeout",
             summary="Black hole: connections are accepted, nothing comes back.",
-            parameters=_TARGET,
+            parameters={**_TARGET, **_DIRECTION, **_SHARE},
         ),
         Kind(
             name="latency",
-            summary="Every answer is delayed.",
+            summary="What is sent one way is delayed.",
             parameters={
                 **_TARGET,
-                "latency_ms": "delay of each answer, milliseconds, above 0",
+                "latency_ms": "added delay, milliseconds, above 0",
                 "jitter_ms": "how much the delay varies, milliseconds, below latency_ms; default 0",
+                **_DIRECTION,
+                **_SHARE,
             },
+        ),
+        Kind(
+            name="bandwidth",
+            summary="What is sent one way passes at a limited rate.",
+            parameters={
+                **_TARGET,
+                "rate_kb_s": "rate of each connection, kilobytes per second, above 0",
+                **_DIRECTION,
+                **_SHARE,
+            },
+        ),
+        Kind(
+            name="reset_peer",
+            summary="Connections are reset instead of answered.",
+            parameters={
+                **_TARGET,
+                "after_ms": "time from the first bytes to the reset, milliseconds; default 0",
+                **_DIRECTION,
+                **_SHARE,
+            },
+        ),
+        Kind(
+            name="slicer",
+            summary="Answers are cut into small pieces with pauses between them.",
+            parameters={
+                **_TARGET,
+                "average_bytes": "size of a piece, bytes; default 16",
+                "vary_bytes": "how much the size varies, bytes, below average_bytes; default 0",
+                "delay_us": "pause after each piece, microseconds, above 0; default 1000",
+                **_SHARE,
+            },
+        ),
+        Kind(
+            name="limit_data",
+            summary="Connections are closed after so many bytes of answers.",
+            parameters={
+                **_TARGET,
+                "limit_bytes": "what passes on one connection, headers included, bytes, above 0",
+                **_SHARE,
+            },
+        ),
+        Kind(
+            name="slow_close",
+            summary="Connections stay open for a while after the callee has closed them.",
+            parameters={
+                **_TARGET,
+                "delay_ms": "how long the end is held back, milliseconds, 50 to 3000",
+                **_SHARE,
+            },
+        ),
+        Kind(
+            name="down",
+            summary="Connections are refused, and those that were open end.",
+            parameters=_TARGET,
         ),
         Kind(
             name="kill",
@@ -54,6 +112,25 @@ KINDS: Mapping[str, Kind] = {
             name="stop",
             summary="A service is ended and held down until healed.",
             parameters={**_SERVICE, "signal": "KILL or TERM; default KILL"},
+        ),
+        Kind(
+            name="cpu",
+            summary="Processors of the service's machine are kept busy.",
+            parameters={**_SERVICE, "workers": "how many processors; default 1"},
+        ),
+        Kind(
+            name="memory",
+            summary="Memory of the service's machine is used up, to a bound.",
+            parameters={**_SERVICE, "megabytes": "how much, 1 to 8192"},
+        ),
+        Kind(
+            name="disk",
+            summary="A disk of the service's machine is filled, to a bound.",
+            parameters={
+                **_SERVICE,
+                "megabytes": "how much, 1 to 8192",
+                "folder": "where to write; the folder for temporary files by default",
+            },
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""Added delay on an edge, in the direction of the answers."""
+"""Added delay on an edge, on the way to the caller or to the callee."""
 
 from __future__ import annotations
 
@@ -16,13 +16,21 @@ KIND = "latency"
 SHARE_SEEN = 0.8  # of the delay that was asked for; timers blur the rest
 
 
-def inject(target: str, latency_ms: int | str, jitter_ms: int | str = 0) -> dict[str, Any]:
-    """Delay every answer on the edge until healed.
+def inject(
+    target: str,
+    latency_ms: int | str,
+    jitter_ms: int | str = 0,
+    direction: str = "to_caller",
+    toxicity: float | str = 1.0,
+) -> dict[str, Any]:
+    """Delay what is sent one way until healed.
 
     Args:
         target: Edge, such as ``gateway->recommender``.
-        latency_ms: Delay added to each answer, milliseconds, above 0.
+        latency_ms: Delay added to each answer or request, milliseconds, above 0.
         jitter_ms: The delay varies by up to this much, milliseconds, below ``latency_ms``.
+        direction: ``to_caller`` delays the answers, ``to_callee`` the requests.
+        toxicity: Share of the connections that it hits, from 0.05 to 1.
 
     Raises:
         FaultError: The fault could not be applied or does not bite; nothing is left behind.
@@ -40,7 +48,8 @@ def inject(target: str, latency_ms: int | str, jitter_ms: int | str = 0) -> dict
         toxic=Toxic(
             name=KIND,
             type="latency",
-            stream="downstream",
+            stream=toxiproxy.stream(direction),
+            toxicity=toxiproxy.share(toxicity),
             attributes={"latency": delay_ms, "jitter": vary_ms},
         ),
         effect=Effect(slower_than_s=(delay_ms - vary_ms) / 1000 * SHARE_SEEN),

@@ -15,11 +15,15 @@ KIND = "timeout"
 SILENT_FOR_S = 0.5
 
 
-def inject(target: str) -> dict[str, Any]:
-    """Swallow everything the callee sends until healed.
+def inject(
+    target: str, direction: str = "to_caller", toxicity: float | str = 1.0
+) -> dict[str, Any]:
+    """Swallow everything that is sent one way until healed.
 
     Args:
         target: Edge, such as ``gateway->llm-gateway``.
+        direction: ``to_caller`` swallows the answers, ``to_callee`` the requests.
+        toxicity: Share of the connections that it hits, from 0.05 to 1.
 
     Raises:
         FaultError: The fault could not be applied or does not bite; nothing is left behind.
@@ -28,7 +32,13 @@ def inject(target: str) -> dict[str, Any]:
         session(),
         kind=KIND,
         target=target,
-        toxic=Toxic(name=KIND, type="timeout", stream="downstream", attributes={"timeout": 0}),
+        toxic=Toxic(
+            name=KIND,
+            type="timeout",
+            stream=toxiproxy.stream(direction),
+            toxicity=toxiproxy.share(toxicity),
+            attributes={"timeout": 0},
+        ),
         effect=Effect(silent_for_s=SILENT_FOR_S),
     )
     return injection.proven(entry)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-from harness import probe
+from harness import probe, wire
 from harness.descriptor import Edge
 from harness.errors import FaultError
 from harness.faults import injection
@@ -20,6 +20,7 @@ from harness.faults.session import Session
 from harness.probe import Effect, Probe
 from harness.toxiproxy import Toxic, Toxiproxy
 from harness.undo import Entry
+from harness.wire import Exchange
 
 VERB = "toxiproxy.remove_toxic"
 LOOKING_VERB = "toxiproxy.remove_toxic_and_look"
@@ -177,3 +178,24 @@ def above_zero(name: str, value: int | str) -> int:
 def _connections(toxicity: float) -> int:
     """How many fresh connections miss a fault with a chance of less than one in a million."""
     return math.ceil(math.log(MISSED_BY_CHANCE) / math.log1p(-toxicity))
+
+
+def exchange(path: Path, *, requests: int = 1, padding: int = 0) -> Exchange:
+    """The exchange that a look will repeat under the fault.
+
+    Raises:
+        FaultError: It does not come to its end without the fault either.
+    """
+    met = wire.exchange(
+        path.edge.listen,
+        path.edge.health_path,
+        requests=requests,
+        padding=padding,
+        timeout_s=BEFORE_TIMEOUT_S,
+    )
+    if met.ended != wire.CLOSED or not met.received:
+        raise FaultError(
+            f"The path {path.edge.name} cannot be measured before the fault: "
+            f"{requests} requests met {met}."
+        )
+    return met

@@ -26,18 +26,38 @@ class HeldFault(FaultTarget):
     )
 
 
-class TimeoutFault(HeldFault):
+class SharedFault(HeldFault):
+    """A fault on an edge that may hit only a share of its connections."""
+
+    toxicity: Annotated[float, Field(ge=0.05, le=1)] = Field(
+        default=1.0,
+        description="Share of the connections that it hits; drawn once per connection.",
+        examples=[0.5],
+    )
+
+
+class DirectedFault(SharedFault):
+    """A fault on what is sent one way on an edge."""
+
+    direction: Literal["to_caller", "to_callee"] = Field(
+        default="to_caller",
+        description="What it hits: answers (`to_caller`) or requests (`to_callee`).",
+        examples=["to_callee"],
+    )
+
+
+class TimeoutFault(DirectedFault):
     """Black hole on an edge: connections are accepted, nothing ever comes back."""
 
     kind: Literal["timeout"] = Field(description="What breaks.", examples=["timeout"])
 
 
-class LatencyFault(HeldFault):
-    """Added delay on an edge, in the direction of the answers."""
+class LatencyFault(DirectedFault):
+    """Added delay on an edge, on the way to the caller or to the callee."""
 
     kind: Literal["latency"] = Field(description="What breaks.", examples=["latency"])
     latency_ms: Annotated[int, Field(ge=1, le=3_600_000)] = Field(
-        description="Delay added to each answer, in milliseconds.", examples=[100]
+        description="Delay added to each answer or request, in milliseconds.", examples=[100]
     )
     jitter_ms: Annotated[int, Field(ge=0, le=3_600_000)] = Field(
         default=0,
@@ -52,6 +72,75 @@ class LatencyFault(HeldFault):
                 f"jitter_ms {self.jitter_ms} must be below latency_ms {self.latency_ms}"
             )
         return self
+
+
+class BandwidthFault(DirectedFault):
+    """What is sent one way on an edge passes at a limited rate."""
+
+    kind: Literal["bandwidth"] = Field(description="What breaks.", examples=["bandwidth"])
+    rate_kb_s: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        description="Rate of each connection, in kilobytes per second.", examples=[10]
+    )
+
+
+class ResetPeerFault(DirectedFault):
+    """Connections on an edge are reset instead of answered."""
+
+    kind: Literal["reset_peer"] = Field(description="What breaks.", examples=["reset_peer"])
+    after_ms: Annotated[int, Field(ge=0, le=2000)] = Field(
+        default=0,
+        description="Time from the first bytes to the reset, in milliseconds.",
+        examples=[50],
+    )
+
+
+class SlicerFault(SharedFault):
+    """Answers on an edge are cut into small pieces with pauses between them."""
+
+    kind: Literal["slicer"] = Field(description="What breaks.", examples=["slicer"])
+    average_bytes: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=16, description="Size of a piece, in bytes.", examples=[32]
+    )
+    vary_bytes: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        default=0,
+        description="The size varies by up to this much; below `average_bytes`.",
+        examples=[8],
+    )
+    delay_us: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=1000, description="Pause after each piece, in microseconds.", examples=[5000]
+    )
+
+    @model_validator(mode="after")
+    def _variation_below(self) -> SlicerFault:
+        if self.vary_bytes >= self.average_bytes:
+            raise ValueError(
+                f"vary_bytes {self.vary_bytes} must be below average_bytes {self.average_bytes}"
+            )
+        return self
+
+
+class LimitDataFault(SharedFault):
+    """Connections on an edge are closed after so many bytes of answers."""
+
+    kind: Literal["limit_data"] = Field(description="What breaks.", examples=["limit_data"])
+    limit_bytes: Annotated[int, Field(ge=1, le=1_000_000_000)] = Field(
+        description="What passes on one connection, headers included, in bytes.", examples=[100]
+    )
+
+
+class SlowCloseFault(SharedFault):
+    """Connections on an edge stay open for a while after the callee has closed them."""
+
+    kind: Literal["slow_close"] = Field(description="What breaks.", examples=["slow_close"])
+    delay_ms: Annotated[int, Field(ge=50, le=3000)] = Field(
+        description="How long the end is held back, in milliseconds.", examples=[500]
+    )
+
+
+class DownFault(HeldFault):
+    """Nobody listens on an edge: connections are refused, and those that were open end."""
+
+    kind: Literal["down"] = Field(description="What breaks.", examples=["down"])
 
 
 class KillFault(FaultTarget):
@@ -86,6 +175,33 @@ class StopFault(HeldFault):
     )
 
 
+class CpuFault(HeldFault):
+    """Processors of the service's machine are kept busy."""
+
+    kind: Literal["cpu"] = Field(description="What breaks.", examples=["cpu"])
+    workers: Annotated[int, Field(ge=1, le=1024)] = Field(
+        default=1, description="How many processors.", examples=[2]
+    )
+
+
+class MemoryFault(HeldFault):
+    """Memory of the service's machine is used up, to a bound."""
+
+    kind: Literal["memory"] = Field(description="What breaks.", examples=["memory"])
+    megabytes: Annotated[int, Field(ge=1, le=8192)] = Field(
+        description="How much, in megabytes.", examples=[256]
+    )
+
+
+class DiskFault(HeldFault):
+    """A disk of the service's machine is filled, to a bound."""
+
+    kind: Literal["disk"] = Field(description="What breaks.", examples=["disk"])
+    megabytes: Annotated[int, Field(ge=1, le=8192)] = Field(
+        description="How much, in megabytes.", examples=[256]
+    )
+
+
 class PodKillFault(FaultTarget):
     """Pods of a selector are killed at once."""
 
@@ -95,14 +211,41 @@ class PodKillFault(FaultTarget):
     )
 
 
-Fault = Annotated[TimeoutFault | LatencyFault | KillFault | RestartFault | PauseFault | StopFault | PodKillFault, Field(discriminator="kind")]
+Fault = Annotated[
+    TimeoutFault
+    | LatencyFault
+    | BandwidthFault
+    | ResetPeerFault
+    | SlicerFault
+    | LimitDataFault
+    | SlowCloseFault
+    | DownFault
+    | KillFault
+    | RestartFault
+    | PauseFault
+    | StopFault
+    | CpuFault
+    | MemoryFault
+    | DiskFault
+    | PodKillFault,
+    Field(discriminator="kind"),
+]
 
 FAULT_KINDS: Mapping[str, type[Shape]] = {
     "timeout": TimeoutFault,
     "latency": LatencyFault,
+    "bandwidth": BandwidthFault,
+    "reset_peer": ResetPeerFault,
+    "slicer": SlicerFault,
+    "limit_data": LimitDataFault,
+    "slow_close": SlowCloseFault,
+    "down": DownFault,
     "kill": KillFault,
     "restart": RestartFault,
     "pause": PauseFault,
     "stop": StopFault,
+    "cpu": CpuFault,
+    "memory": MemoryFault,
+    "disk": DiskFault,
     "pod_kill": PodKillFault,
 }

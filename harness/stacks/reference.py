@@ -142,7 +142,12 @@ def _servers(folder: Path, ports: Mapping[str, int], programs: Programs) -> list
             "--cluster.listen-address=",  # alone: no gossip port
             "--log.level=warn",
         ),
-        server("toxiproxy", "/version", "-host", HOST, "-port", str(ports["toxiproxy"])),
+        server(
+            "toxiproxy",
+            "/version",
+            *("-host", HOST, "-port", str(ports["toxiproxy"])),
+            "-proxy-metrics",  # a second witness that callers go through it
+        ),
     ]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from goodtext import GOOD, INLINE, changed, problems
 
+from harness.scenario.faultkinds import FAULT_KINDS
+
 # ruff: noqa: E501 - messages are compared in full
 
 IN_GOOD = [
@@ -652,7 +654,7 @@ IN_INLINE = [
         "a kind is text",
         "kind: latency",
         "kind: 3",
-        ["6:12: unknown fault kind 3; known: timeout, latency, pod_kill"],
+        [f"6:12: unknown fault kind 3; known: {', '.join(FAULT_KINDS)}"],
     ),
     ("a held fault has a hold", "hold: 20s, ", "", ["6:5: missing key 'hold' in faults[0]"]),
     ("a hold lasts", "hold: 20s", "hold: 0s", ["6:57: faults[0].hold: must be longer than 0s"]),

@@ -1,0 +1,148 @@
+"""A bounded helper process that uses up a resource, and ends by itself in any case.
+
+Run as ``python -m harness.stressor KIND AMOUNT FOR_S TOKEN [PATH]``. The token is the id of an
+undo entry: whoever holds the entry finds the process by it, even if the injector died before
+it could note the process id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from harness.errors import FaultError
+from harness.processes import die_with_parent
+
+MODULE = "harness.stressor"
+PAGE = 4096
+CHUNK = 1 << 20
+LOOK_S = 0.5
+BUSY_SHARE = 0.25
+
+
+def find(token: str) -> list[psutil.Process]:
+    """The living processes that carry a token, forks included."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            command = process.cmdline()
+            zombie = process.status() == psutil.STATUS_ZOMBIE
+            if MODULE in command and token in command and not zombie:
+                found.append(process)
+    return found
+
+
+def end(token: str, path: str, timeout_s: float = 2.0) -> None:
+    """Kill every process that carries the token and remove its file; nothing there is success."""
+    processes = find(token)
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=timeout_s)
+    if path:
+        Path(path).unlink(missing_ok=True)
+
+
+def undo(arguments: Mapping[str, str]) -> None:
+    """The undo verb: end the helper and remove its file."""
+    end(arguments["token"], arguments["path"])
+
+
+def prove_ended(arguments: Mapping[str, str]) -> str:
+    """That no process carries the token any more, and that its file is gone.
+
+    Raises:
+        FaultError: Something of it is still there.
+    """
+    left = [str(p.pid) for p in find(arguments["token"])]
+    path = arguments["path"]
+    if left or (path and Path(path).exists()):
+        raise FaultError(f"{arguments['token']} is not gone: processes {left}, file {path!r}.")
+    return "no process of it runs any more" + (f", and {path} is gone" if path else "")
+
+
+def look_works(arguments: Mapping[str, str], effect: Mapping[str, float]) -> tuple[bool, str]:
+    """Whether the helper uses up what it should; ``effect`` names the resource and how much."""
+    processes = find(arguments["token"])
+    if not processes:
+        return False, "its helper process does not run"
+    try:
+        if "cpu" in effect:
+            return _busy(processes, effect["cpu"])
+        if "memory" in effect:
+            held_mb = sum(p.memory_info().rss for p in processes) / 2**20
+            return held_mb >= effect["memory"], f"its helper holds {held_mb:.0f} MB"
+    except psutil.NoSuchProcess:
+        return False, "its helper process ended just now"
+    path = Path(arguments["path"])
+    written_mb = path.stat().st_size / 2**20 if path.exists() else 0.0
+    return written_mb >= effect["disk"], f"{path} has {written_mb:.0f} MB"
+
+
+def _busy(processes: list[psutil.Process], workers: float) -> tuple[bool, str]:
+    """All workers there, and always on a processor or waiting for one."""
+    before = sum(sum(p.cpu_times()[:2]) for p in processes)
+    time.sleep(LOOK_S)
+    burnt = sum(sum(p.cpu_times()[:2]) for p in processes) - before
+    # More workers than processors share them, and so do our neighbours' processes.
+    expected = min(workers, os.cpu_count() or 1) * LOOK_S * BUSY_SHARE
+    bites = len(processes) >= workers and burnt >= expected
+    return bites, f"{len(processes)} workers burnt {burnt:.2f} s of processor in {LOOK_S:g} s"
+
+
+def _burn(workers: int, remaining_s: float) -> None:
+    """Keep ``workers`` processors busy."""
+    leader = os.getpid()
+    for _ in range(workers - 1):
+        if os.fork() == 0:
+            die_with_parent(leader)
+            signal.setitimer(signal.ITIMER_REAL, remaining_s)  # timers are not inherited
+            break
+    while True:
+        pass
+
+
+def _allocate(megabytes: int) -> None:
+    """Hold memory, with every page touched so that it is really there."""
+    block = bytearray(megabytes * CHUNK)
+    for at in range(0, len(block), PAGE):
+        block[at] = 1
+    while True:
+        time.sleep(3600)
+
+
+def _fill(megabytes: int, path: str) -> None:
+    """Write a file of this size, synced."""
+    with Path(path).open("wb") as stream:
+        for _ in range(megabytes):
+            stream.write(os.urandom(CHUNK))
+        stream.flush()
+        os.fsync(stream.fileno())
+    while True:
+        time.sleep(3600)
+
+
+def main(arguments: list[str]) -> None:
+    """Use up what is asked for until somebody ends it, or the time is over."""
+    kind, amount, for_s, _token, *path = arguments
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # whose default is to end the process
+    signal.setitimer(signal.ITIMER_REAL, float(for_s))
+    if kind == "cpu":
+        _burn(int(amount), float(for_s))
+    elif kind == "memory":
+        _allocate(int(amount))
+    elif kind == "disk":
+        _fill(int(amount), path[0])
+    else:
+        raise SystemExit(f"unknown resource {kind!r}; known: cpu, memory, disk")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
