@@ -34,6 +34,7 @@ from harness.faults.kinds import KINDS
 from harness.undo import UndoLog
 
 GUARDIAN_PROMISE_S, RECOVER_PROMISE_S = 15.0, 5.0
+LATE = "late"  # everything undone and proven, though not in the time promised
 HOLD_S = 0.4
 POLL_S = 0.005
 
@@ -41,6 +42,12 @@ POLL_S = 0.005
 PARAMETERS: dict[str, dict[str, Any]] = {
     "timeout": {},
     "latency": {"latency_ms": 100},
+    "bandwidth": {"rate_kb_s": 5},
+    "reset_peer": {},
+    "slicer": {"average_bytes": 16},
+    "limit_data": {"limit_bytes": 500},
+    "slow_close": {"delay_ms": 200},
+    "down": {},
 }
 
 INJECTOR = """
@@ -55,10 +62,11 @@ session()
 print("ready", flush=True)
 if asked["point"]:
     os.environ[asked["variable"]] = asked["point"]
-kind.inject(asked["target"], **asked["parameters"])
-faults.hold(asked["hold_s"])
-kind.heal(asked["target"])
-print("done", flush=True)
+try:
+    kind.inject(asked["target"], **asked["parameters"])
+    faults.hold(asked["hold_s"])
+finally:  # as Chaos Toolkit plays on, and its rollbacks
+    kind.heal(asked["target"])
 """
 
 
@@ -106,6 +114,10 @@ class Ended:
     active: bool
     recover_s: float | None = None
     problem: str = ""
+
+
+class MissedError(Exception):
+    """The injector did not come to the point where it should have been killed."""
 
 
 class Played:
@@ -165,7 +177,7 @@ class Played:
             active = self._watch(injector, 60)
             at = time.time()
             if injector.returncode != -signal.SIGKILL:
-                raise SystemExit(f"{self.case.id}: ended with {injector.returncode}, not killed")
+                raise MissedError(f"ended with {injector.returncode} before it was killed")
             return at, active or self._active()
         rng = random.Random(f"{self.case.seed}:{self.case.kind}")
         length_s = HOLD_S + (1.7 if self.case.kind == "timeout" else 0.8)
@@ -241,8 +253,9 @@ class Played:
             return f"the proxy differs: {self.on.seen()}"
         if not self.on.traffic_passes():
             return "traffic does not pass"
-        if (seconds if recover_s is None else recover_s) > promised:
-            return f"took {seconds:.1f} s, promised {promised:g} s"
+        took = seconds if recover_s is None else recover_s
+        if took > promised:
+            return f"{LATE}: took {took:.1f} s, promised {promised:g} s"
         return ""
 
     def _end_guardian(self) -> None:
@@ -264,8 +277,7 @@ def sweep(cases: list[Case], path: Path) -> Iterator[Ended]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with target() as on, path.open("a") as record:
         for case in cases:
-            with tempfile.TemporaryDirectory(prefix="harness-sweep-") as state:
-                ended = Played(case, on, Path(state)).play()
+            ended = _played(case, on)
             if ended.problem:
                 on.reset()
             record.write(json.dumps(asdict(ended)) + "\n")
@@ -273,16 +285,32 @@ def sweep(cases: list[Case], path: Path) -> Iterator[Ended]:
             yield ended
 
 
+def _played(case: Case, on: Target, tries: int = 3) -> Ended:
+    """On a busy machine an injector may see no proof, and end before its point."""
+    problem = ""
+    for _ in range(tries):
+        with tempfile.TemporaryDirectory(prefix="harness-sweep-") as state:
+            try:
+                return Played(case, on, Path(state)).play()
+            except MissedError as error:
+                problem = str(error)
+    return Ended(case.id, case.group, "", 0.0, active=False, problem=problem)
+
+
+def _left(ended: Ended) -> bool:
+    return bool(ended.problem) and not ended.problem.startswith(LATE)
+
+
 def show(ended: list[Ended]) -> None:
-    head = ("killed", "cases", "fault on", "guardian", "recover", "injector", "left")
+    head = ("killed", "cases", "fault on", "guardian", "recover", "injector", "late", "left")
     print(f"{head[0]:<26}" + "".join(f"{h:>10}" for h in head[1:]) + "     p50    p95    max s")
     for group in [*sorted({e.group for e in ended}), ""]:
         rows = [e for e in ended if group in ("", e.group)]
         # Times are of those cases in which there was something to heal at the kill.
         times = [e.seconds for e in rows if e.seconds > 0]
-        by = {who: sum(e.by == who and not e.problem for e in rows) for who in head[3:6]}
+        by = {who: sum(e.by == who and not _left(e) for e in rows) for who in head[3:6]}
         counts = [len(rows), sum(e.active for e in rows), *by.values()]
-        counts.append(sum(bool(e.problem) for e in rows))
+        counts += [sum(e.problem.startswith(LATE) for e in rows), sum(_left(e) for e in rows)]
         print(
             f"{group or 'all':<26}"
             + "".join(f"{c:>10}" for c in counts)
@@ -323,11 +351,11 @@ def main() -> int:
         for one in sweep(todo, path):
             ended.append(one)
             if one.problem:
-                print(f"LEFT {one.id}: {one.problem}", flush=True)
+                print(f"{one.id}: {one.problem}", flush=True)
     show(ended)
-    left = [e for e in ended if e.problem]
-    print(f"promised: nothing left; left: {len(left)}; {'BROKEN' if left else 'kept'}")
-    return 1 if left or not ended else 0
+    broken = [e for e in ended if e.problem]
+    print(f"promised: nothing left, nothing late; {'BROKEN' if broken else 'kept'}")
+    return 1 if broken or not ended else 0
 
 
 if __name__ == "__main__":

@@ -12,6 +12,10 @@ from harness.verbs import verb_of
 
 DEADLINE_S = 4.0  # `harness recover` promises 5 s in all
 PAUSE_S = 0.1
+MAY_STILL_INJECT = (
+    "it is not there now, but somebody who holds the lock may be about to inject it: "
+    "perhaps an injector that was stopped in the middle"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +88,20 @@ def _fence(log: UndoLog) -> str:
     return ""
 
 
-def heal(log: UndoLog, entry: Entry, *, deadline_s: float = DEADLINE_S) -> Healed | Left:
+def heal(
+    log: UndoLog, entry: Entry, *, deadline_s: float = DEADLINE_S, own: bool = False
+) -> Healed | Left:
     """Undo one entry, retrying until the deadline, and prove it undone.
 
-    A mark that cannot be written never keeps a fault from being healed.
+    A mark that cannot be written never keeps a fault from being healed. Without the lock an
+    entry that was never marked injected stays open: whoever is in the middle of injecting it
+    may be killed between the deed and the mark, and then only this entry tells of it.
+
+    Args:
+        log: The stack's undo log.
+        entry: What to undo.
+        deadline_s: How long it is tried again.
+        own: Its injector heals it: then nobody can be in the middle of injecting it.
     """
     unmarked: list[str] = []
 
@@ -98,7 +112,7 @@ def heal(log: UndoLog, entry: Entry, *, deadline_s: float = DEADLINE_S) -> Heale
             unmarked.append(str(error))
         return changed
 
-    with best_effort_lock(log):
+    with best_effort_lock(log) as alone:
         entry = _freshest(log, entry)
         if not entry.open:
             return Healed(entry=entry)
@@ -115,6 +129,8 @@ def heal(log: UndoLog, entry: Entry, *, deadline_s: float = DEADLINE_S) -> Heale
                 time.sleep(PAUSE_S)
                 continue
             reach("heal.proven")
+            if not (alone or own) and entry.injected_at is None:
+                return Left(entry=entry, problem=MAY_STILL_INJECT)
             entry = mark(replace(entry, state=State.HEALED, heal_proven_at=now(), heal_proof=proof))
             return Healed(entry=entry, unmarked=tuple(unmarked))
 

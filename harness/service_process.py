@@ -25,6 +25,7 @@ Arguments = Mapping[str, str]
 ARGUMENTS = ("control", "supervisor", "service", "identity", "address", "health_path")
 
 ANSWER_WITHIN_S = 1.0
+PING_WITHIN_S = 0.5
 SILENT_FOR_S = 0.5
 #: One try; the release goes on in the supervisor when we stop waiting, and is asked for again.
 RELEASE_WITHIN_S = 2.5
@@ -83,11 +84,12 @@ def look_gone(arguments: Arguments) -> tuple[bool, str]:
 def look_stopped(arguments: Arguments) -> tuple[bool, str]:
     """The process is stopped, is still the same one, and nobody answers in its place."""
     identity = arguments["identity"]
+    met = probe.request(arguments["address"], arguments["health_path"], SILENT_FOR_S)
+    # Looked at after the request: what ended meanwhile is told as what it is.
     if not is_alive(identity):
         return False, f"{_words(identity)} of {arguments['service']} is gone"
     if not is_stopped(identity):
         return False, f"{_words(identity)} of {arguments['service']} is not stopped"
-    met = probe.request(arguments["address"], arguments["health_path"], SILENT_FOR_S)
     words = f"{_words(identity)} is stopped, a request to {arguments['address']} met {met}"
     return met.problem == probe.NO_ANSWER, words
 
@@ -111,6 +113,8 @@ def look_held_down(arguments: Arguments) -> tuple[bool, str]:
 def ensure_running(arguments: Arguments) -> None:
     """Let the service go if it is held down, and wait until it is up."""
     if not _went_with_its_stack(arguments):
+        # One that hangs is told at once: several faults must not wait for it one by one.
+        control.ping(arguments["control"], PING_WITHIN_S)
         control.release(arguments["control"], arguments["service"], RELEASE_WITHIN_S)
 
 

@@ -30,7 +30,16 @@ from tests.real import EDGE, STACK, ToxiproxyServer, free_port, write_descriptor
 pytestmark = pytest.mark.stack
 
 FOLDER = Path(faults.__file__).parent
-NO_KINDS = {"__init__", "holding", "kinds", "session", "toxiproxy", "processes", "resources"}
+NO_KINDS = {
+    "__init__",
+    "holding",
+    "kinds",
+    "session",
+    "toxiproxy",
+    "processes",
+    "injection",
+    "resources",
+}
 
 
 @pytest.fixture

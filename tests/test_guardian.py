@@ -7,16 +7,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from harness.errors import InfrastructureError
+from harness.errors import FaultError, InfrastructureError
+from harness.faults import holding
 from harness.faults import toxiproxy as faults
 from harness.faults.session import Session
 from harness.guardian_process import GuardianProcess
 from harness.probe import Effect
+from harness.recover import Healed, heal
 from harness.toxiproxy import Toxic
 from harness.undo import Entry, State, now
 from tests.real import EDGE, STACK, ToxiproxyServer, eventually
@@ -196,6 +199,25 @@ def test_the_handle_of_a_dead_guardian_says_so(own_state: Path, tmp_path: Path) 
     os.kill(guardian.pid, signal.SIGKILL)
     eventually(lambda: not guardian.alive(), "it is dead")
     assert guardian.dismiss() == -signal.SIGKILL
+
+
+def test_an_injector_whose_guardian_died_injects_nothing_and_holds_nothing(
+    toxiproxy: ToxiproxyServer, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guardian = GuardianProcess(STACK, tmp_path / "guardian.log")
+    alone = replace(session, guardian=guardian)
+    monkeypatch.setattr(holding, "session", lambda: alone)
+    entry = inject(alone)
+    os.kill(guardian.pid, signal.SIGKILL)
+    eventually(lambda: not guardian.alive(), "it is dead")
+    with pytest.raises(FaultError, match="guardian of stack .* died"):
+        holding.hold(30)
+    assert isinstance(heal(session.log, entry), Healed)
+    with pytest.raises(FaultError, match="guardian of stack .* died"):
+        inject(alone)
+    assert toxiproxy.toxics() == []
+    assert session.log.snapshot().open == ()
+    guardian.dismiss()
 
 
 STARTS = """

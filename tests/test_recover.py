@@ -17,7 +17,9 @@ import pytest
 
 from harness import probe, recover, undo
 from harness.errors import FaultError, StoreError
+from harness.faults import injection
 from harness.faults import toxiproxy as faults
+from harness.faults.injection import Injection
 from harness.faults.session import Session
 from harness.files import LockHeldError, write_durably
 from harness.probe import Effect
@@ -78,7 +80,7 @@ def test_ten_at_once_heal_the_same_once(
     toxiproxy: ToxiproxyServer, session: Session, log: UndoLog
 ) -> None:
     for _ in range(3):
-        faults._apply(session, intended(session), SILENCE)
+        apply(session, intended(session))
     assert len(toxiproxy.toxics()) == 3
     with ThreadPoolExecutor(8) as threads:
         jobs = [threads.submit(recover.recover, UndoLog(STACK)) for _ in range(8)]
@@ -103,8 +105,34 @@ def test_ten_at_once_heal_the_same_once(
 def intended(session: Session) -> Entry:
     """An entry that is on disk, as it is right before the toxic is added."""
     edge = session.edge(EDGE)
-    before = probe.request(edge.listen, edge.health_path, 1)
-    return faults._intend(session, "timeout", EDGE, edge, Effect(silent_for_s=0.3), before)
+    fault = Injection(
+        kind="timeout",
+        target=EDGE,
+        verb=faults.VERB,
+        arguments={
+            "api": session.stack.toxiproxy,
+            "proxy": edge.proxy,
+            "toxic": "${id}",
+            "listen": edge.listen,
+            "health_path": edge.health_path,
+            "clear_below_s": "0.25",
+        },
+        look="request",
+        effect=asdict(Effect(silent_for_s=0.3)),
+        before="200",
+    )
+    return injection._intend(session, fault)
+
+
+def apply(session: Session, entry: Entry) -> None:
+    """Add its toxic, as an injector does."""
+
+    def add(applied: Entry) -> None:
+        client = Toxiproxy(session.stack.toxiproxy)
+        client.add_toxic("api", replace(SILENCE, name=applied.id))
+        client.close()
+
+    injection._apply(session, entry, add)
 
 
 def test_a_full_disk_does_not_keep_a_fault_from_being_healed(
@@ -300,7 +328,7 @@ def test_an_entry_that_was_healed_meanwhile_must_not_be_injected(
     entry = intended(session)
     assert isinstance(recover.heal(log, entry), recover.Healed)  # as a guardian does
     with pytest.raises(FaultError, match="fenced off"):
-        faults._apply(session, entry, SILENCE)
+        apply(session, entry)
     assert toxiproxy.toxics() == []
     assert not log.read(entry).open
 
@@ -314,7 +342,8 @@ def test_an_injector_stopped_in_its_call_takes_back_what_it_added(
     def woken_late(self: Toxiproxy, proxy: str, toxic: Toxic) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(undo.best_effort_lock.__wrapped__, "__defaults__", (0.05,))
-            assert recover.recover(log).clean
+            found = recover.recover(log, deadline_s=0)
+        assert "may be about to inject it" in found.left[0].problem
         assert toxiproxy.toxics() == []
         real(self, proxy, toxic)
 
@@ -349,13 +378,13 @@ def test_a_fault_healed_during_its_proof_is_not_proven(
 BREAKS: dict[str, tuple[Any, str, Any, type[BaseException]]] = {
     "the disk is full once the toxic is on": (UndoLog, "change", full_disk, StoreError),
     "the operator presses Ctrl-C": (
-        faults,
+        injection,
         "_prove",
         lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
         KeyboardInterrupt,
     ),
     "Chaos Toolkit ends itself on SIGTERM": (
-        faults,
+        injection,
         "_prove",
         lambda *_: (_ for _ in ()).throw(SystemExit(20)),
         SystemExit,
@@ -415,7 +444,9 @@ def test_a_toxic_added_by_a_killed_injector_is_in_the_log(
 
 KILLED = """
 import os, sys
+from harness.faults import injection
 from harness.faults import toxiproxy as faults
+from harness.faults.injection import Injection
 from harness.probe import Effect
 from harness.toxiproxy import Toxic, Toxiproxy
 from harness.faults.session import session
@@ -436,7 +467,7 @@ faults.inject(session(), kind="timeout", target="shop->api",
 def test_kill_9_around_the_call_is_recovered(
     moment: str, toxiproxy: ToxiproxyServer, session: Session, log: UndoLog
 ) -> None:
-    from tests.real import write_descriptor  # noqa: PLC0415
+    from tests.real import write_descriptor
 
     write_descriptor(toxiproxy.descriptor())
     environment = {**os.environ, "HARNESS_RUN_ID": "r", "HARNESS_EPOCH": "0"}

@@ -141,7 +141,7 @@ ODD = {
 
 @pytest.mark.parametrize("text", ODD.values(), ids=ODD.keys())
 def test_what_is_no_entry_is_refused(text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - each says it differently
+    with pytest.raises(ValueError):
         load(text)
 
 
@@ -294,11 +294,30 @@ def test_healing_does_not_wait_for_ever_for_a_stopped_injector(
     verb = Verb(arguments=(), undo=lambda _: undone.append("yes"), prove=lambda _: "seen")
     monkeypatch.setitem(VERBS, "test", verb)  # type: ignore[misc]
     monkeypatch.setattr(best_effort_lock.__wrapped__, "__defaults__", (0.05,))
-    log.write(entry(verb="test", arguments={}))
+    log.write(entry(verb="test", arguments={}, injected_at=1.0))
     found = recover(log)
     assert undone == ["yes"]
     assert found.clean
     assert [h.entry.heal_proof for h in found.healed if isinstance(h, Healed)] == ["seen"]
+    assert log.snapshot().open == ()
+
+
+def test_what_a_stopped_injector_may_still_inject_stays_listed(
+    log: UndoLog, stopped_holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it marked healed, nothing would tell of a fault injected after all, then a kill."""
+    undone: list[str] = []
+    verb = Verb(arguments=(), undo=lambda _: undone.append("yes"), prove=lambda _: "seen")
+    monkeypatch.setitem(VERBS, "test", verb)  # type: ignore[misc]
+    monkeypatch.setattr(best_effort_lock.__wrapped__, "__defaults__", (0.05,))
+    log.write(entry(verb="test", arguments={}))
+    found = recover(log, deadline_s=0)
+    assert undone == ["yes"]
+    assert "may be about to inject it" in found.left[0].problem
+    assert [e.id for e in log.snapshot().open] == ["timeout-1"]
+    stopped_holder.kill()
+    stopped_holder.wait()
+    assert recover(log).clean
     assert log.snapshot().open == ()
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,6 +57,7 @@ class Machine(RuleBasedStateMachine):
         self.target = Target()
         self.dead = False
         self.moments: dict[str, Callable[[], None]] = {}
+        self.ticks = 0.0
         self.sleeping: list[tuple[Session, Entry]] = []
         self.log = UndoLog(STACK, home=Path(self.folder.name))
         write = undo.write_durably
@@ -66,8 +69,10 @@ class Machine(RuleBasedStateMachine):
         set_to = self.patch.setattr
         set_to(undo, "write_durably", write_unless_dead)
         set_to(undo.best_effort_lock.__wrapped__, "__defaults__", (0.0,))
+        set_to("os.fsync", lambda _handle: None)  # nobody pulls the plug here
         for module in (injection, recover):
             set_to(module, "reach", self._moment)
+            set_to(module, "time", SimpleNamespace(monotonic=self._tick, sleep=lambda _s: None))
         verb = Verb(arguments=("name",), undo=self._undo, prove=self._prove)
         self.patch.setitem(VERBS, "test", verb)  # type: ignore[misc]
         look = lambda a, _effect: Seen(a["name"] in self.target.active, "x")  # noqa: E731
@@ -77,6 +82,10 @@ class Machine(RuleBasedStateMachine):
         if hasattr(self, "patch"):
             self.patch.undo()
             self.folder.cleanup()
+
+    def _tick(self) -> float:
+        self.ticks += 1.0  # so that waiting ends soon
+        return self.ticks
 
     # -- the target
 
@@ -210,5 +219,33 @@ class Machine(RuleBasedStateMachine):
             assert self.target.active <= {e.id for e in found.open}
 
 
+DEEDS = ("crash", "recover", "guardian", "unwilling")
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["awake", "woken up"])
+@pytest.mark.parametrize("second", MOMENTS)
+@pytest.mark.parametrize("first", MOMENTS)
+def test_every_two_things_at_any_two_moments(first: str, second: str, late: bool) -> None:
+    """Hypothesis looks far; this looks everywhere near."""
+    for deed, other in product(DEEDS, DEEDS):
+        machine = Machine()
+        machine.start()
+        try:
+            plan = [(first, deed), (second, other)]
+            if late:
+                machine.fall_asleep()
+                machine.recover([])
+                machine.wake_up(plan)
+            else:
+                machine.inject(plan)
+            machine.what_is_active_is_listed()
+            machine.a_willing_target_is_made_whole()
+            machine.what_is_active_is_listed()
+        except AssertionError as error:
+            raise AssertionError(f"{plan}") from error
+        finally:
+            machine.teardown()
+
+
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=200, stateful_step_count=12, deadline=None)
+TestMachine.settings = settings(max_examples=100, stateful_step_count=12, deadline=None)

@@ -16,6 +16,7 @@ __all__ = ["heal", "inject"]
 
 KIND = "bandwidth"
 TRANSFER_S = 0.3  # how long the look's bytes should take at the rate
+MAX_TRANSFER_S = 2.0  # while a look lasts, no lease is renewed
 MAX_REQUESTS = 400
 PADDING = 4000  # servers commonly refuse a header of more than 8 KB
 TIMES_BEFORE = 3  # a transfer that takes less than this many times what it took is no proof
@@ -49,7 +50,8 @@ def inject(
         attributes={"rate": rate},
     )
     path = toxiproxy.healthy_path(session(), target)
-    effect, before = _transfer(path, rate, padding=PADDING if direction == "to_callee" else 0)
+    padding = min(PADDING, int(TRANSFER_S * rate * 1000)) if direction == "to_callee" else 0
+    effect, before = _transfer(path, rate, padding)
     entry = toxiproxy.add(
         path, kind=KIND, toxic=toxic, look="slow_transfer", effect=effect, before=before
     )
@@ -69,12 +71,12 @@ def _transfer(path: Path, rate: int, padding: int) -> tuple[dict[str, float], st
     requests = min(MAX_REQUESTS, max(1, math.ceil(TRANSFER_S * rate * 1000 / size)))
     before = toxiproxy.exchange(path, requests=requests, padding=padding)
     takes_s = requests * size / (rate * 1000)
-    if takes_s < TIMES_BEFORE * before.last_s:
+    if not TIMES_BEFORE * before.last_s <= takes_s <= MAX_TRANSFER_S:
         raise FaultError(
-            f"{rate} KB/s on {path.edge.name} cannot be seen: {requests} requests of {size} bytes "
-            f"would take {takes_s * 1000:.0f} ms and take {before.last_s * 1000:.0f} ms without "
-            "the fault.",
-            "Use a lower rate.",
+            f"{rate} KB/s on {path.edge.name} cannot be seen: {requests} exchanges of {size} bytes "
+            f"would take {takes_s * 1000:.0f} ms, at most {MAX_TRANSFER_S * 1000:.0f} ms are "
+            f"waited for, and they take {before.last_s * 1000:.0f} ms without the fault.",
+            f"Use a {'higher' if takes_s > MAX_TRANSFER_S else 'lower'} rate.",
         )
     effect = {
         "requests": requests,

@@ -38,6 +38,7 @@ def hold(for_s: float | str) -> dict[str, object]:
     end = time.monotonic() + length_s
     witnesses = [_witness(e) for e in held]
     while True:
+        current.require_guardian()
         for entry in held:
             _look_and_renew(current, entry)
         remaining_s = min(LOOK_EVERY_S, end - time.monotonic())

@@ -65,12 +65,21 @@ def inject(session: Session, fault: Injection, apply: Callable[[Entry], None]) -
         reach("inject.proven")
         return entry
     except BaseException:  # a full disk, a held lock or Ctrl-C leave nothing behind either
-        heal(session.log, entry)
+        heal(session.log, entry, own=True)
         raise
 
 
-def heal_target(session: Session, *, kind: str, target: str) -> list[dict[str, str]]:
+def heal_target(
+    session: Session, *, kind: str, target: str, patience_s: float = 0.0
+) -> list[dict[str, str]]:
     """Heal every open entry of this kind on this target; nothing to heal is success.
+
+    Args:
+        session: Stack, undo log and epoch.
+        kind: Name of the fault kind.
+        target: What it was injected into.
+        patience_s: How long each is tried again when one round of healing is too short for
+            it; the lock is free in between.
 
     Raises:
         FaultError: One of them could not be proven healed.
@@ -79,7 +88,10 @@ def heal_target(session: Session, *, kind: str, target: str) -> list[dict[str, s
     for entry in session.log.snapshot().open:
         if (entry.kind, entry.target) != (kind, target):
             continue
+        give_up_at = time.monotonic() + patience_s
         result = heal(session.log, entry)
+        while not isinstance(result, Healed) and time.monotonic() < give_up_at:
+            result = heal(session.log, entry)
         if not isinstance(result, Healed):
             raise FaultError(f"{kind} on {target} is not healed: {result.problem}")
         healed.append({"id": entry.id, "proof": result.entry.heal_proof})
@@ -118,6 +130,7 @@ def _apply(session: Session, entry: Entry, apply: Callable[[Entry], None]) -> En
     """Inject under the lock, and only if nobody has healed on our behalf meanwhile."""
     with session.log.locked():
         _refuse_if_fenced(session, entry)
+        session.require_guardian()
         called_at = now()
         apply(entry)
         injected_at = now()

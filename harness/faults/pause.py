@@ -36,4 +36,4 @@ def inject(target: str) -> dict[str, Any]:
 
 def heal(target: str) -> list[dict[str, str]]:
     """Let the process go on and see it answer; nothing to resume is success."""
-    return injection.heal_target(session(), kind=KIND, target=target)
+    return processes.heal(session(), kind=KIND, target=target)

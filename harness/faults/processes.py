@@ -26,9 +26,10 @@ RESUME = "process.resume"
 GONE, STOPPED, HELD_DOWN = "process_gone", "process_stopped", "service_held_down"
 
 BEFORE_TIMEOUT_S = 1.0
-PROVE_WITHIN_S = 5.0  # a service that is asked to end may finish what it has begun
+PROVE_WITHIN_S = 4.0  # a service that is asked to end may finish what it has begun
 GRACE_S = 2.0
 POLL_S = 0.02
+BACK_WITHIN_S = 30.0  # longer than the supervisor gives a service to become healthy
 HOLD_WITHIN_S = 4.5  # below the patience of healers for the lock, which is held meanwhile
 
 
@@ -86,6 +87,15 @@ def inject(
         apply(process)
 
     return injection.inject(session, fault, applied)
+
+
+def heal(session: Session, *, kind: str, target: str) -> list[dict[str, str]]:
+    """Undo every fault of the kind on the service; a service may take long to be back.
+
+    Raises:
+        FaultError: It is not back.
+    """
+    return injection.heal_target(session, kind=kind, target=target, patience_s=BACK_WITHIN_S)
 
 
 def signal_named(name: str) -> signal.Signals:

@@ -35,4 +35,4 @@ def inject(target: str) -> dict[str, Any]:
 
 def heal(target: str) -> list[dict[str, str]]:
     """Wait until the service answers from a new process; nothing to wait for is success."""
-    return injection.heal_target(session(), kind=KIND, target=target)
+    return processes.heal(session(), kind=KIND, target=target)

@@ -29,12 +29,26 @@ LEASE_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One process that injects faults into one stack."""
+    """One process that injects faults into one stack.
+
+    ``guardian`` is the one that this process started; None under ``harness run``, where the
+    run watches over it.
+    """
 
     stack: StackDescriptor
     log: UndoLog
     run_id: str
     epoch: int
+    guardian: GuardianProcess | None = None
+
+    def require_guardian(self) -> None:
+        """See that somebody would heal if this process died.
+
+        Raises:
+            FaultError: The guardian is dead: inject nothing more, and heal.
+        """
+        if self.guardian is not None and not self.guardian.alive():
+            raise FaultError(f"The guardian of stack {self.stack.id} died.")
 
     def edge(self, target: str) -> Edge:
         """The proxied edge that a network fault names.
@@ -72,8 +86,7 @@ def _inherited(environment: Mapping[str, str]) -> Session:
     return Session(stack=stack, log=UndoLog(stack.id), run_id=environment[RUN_ID], epoch=epoch)
 
 
-_KEPT = contextlib.ExitStack()  # the lock and the guardian's pipe live as long as this process
-_GUARDIANS: list[GuardianProcess] = []
+_KEPT = contextlib.ExitStack()  # the lock lives as long as this process
 
 
 def _standalone() -> Session:
@@ -88,5 +101,5 @@ def _standalone() -> Session:
             f"Stack {stack.id} still has faults of an earlier run that could not be healed.",
             "Run `harness recover`.",
         )
-    _GUARDIANS.append(GuardianProcess(stack.id, log.folder / "guardian.log"))
-    return Session(stack=stack, log=log, run_id=run_id, epoch=log.epoch())
+    guardian = GuardianProcess(stack.id, log.folder / "guardian.log")
+    return Session(stack=stack, log=log, run_id=run_id, epoch=log.epoch(), guardian=guardian)

@@ -38,4 +38,4 @@ def inject(target: str, signal: str = "KILL") -> dict[str, Any]:
 
 def heal(target: str) -> list[dict[str, str]]:
     """Let the service go and see a new process answer; nothing to release is success."""
-    return injection.heal_target(session(), kind=KIND, target=target)
+    return processes.heal(session(), kind=KIND, target=target)

@@ -87,8 +87,14 @@ def inject(session: Session, *, kind: str, target: str, toxic: Toxic, effect: Ef
     """
     path = healthy_path(session, target)
     if effect.slower_than_s:
-        effect = Effect(slower_than_s=effect.slower_than_s + path.before.elapsed_s)
+        effect = Effect(slower_than_s=effect.slower_than_s + _quickest_s(path))
     return add(path, kind=kind, toxic=toxic, look="request", effect=asdict(effect))
+
+
+def _quickest_s(path: Path) -> float:
+    """What a request takes at least; one that was slow by chance would ask too much later."""
+    more = [healthy_path(path.session, path.edge.name).before for _ in range(2)]
+    return min(p.elapsed_s for p in (path.before, *more))
 
 
 def add(
@@ -176,8 +182,11 @@ def above_zero(name: str, value: int | str) -> int:
 
 
 def _connections(toxicity: float) -> int:
-    """How many fresh connections miss a fault with a chance of less than one in a million."""
-    return math.ceil(math.log(MISSED_BY_CHANCE) / math.log1p(-toxicity))
+    """How many fresh connections miss a fault with a chance of less than one in a million.
+
+    What is rarer than the least toxicity gets no more of them, and may not be seen to bite.
+    """
+    return math.ceil(math.log(MISSED_BY_CHANCE) / math.log1p(-max(toxicity, MIN_TOXICITY)))
 
 
 def exchange(path: Path, *, requests: int = 1, padding: int = 0) -> Exchange:

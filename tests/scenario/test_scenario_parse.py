@@ -76,7 +76,12 @@ def test_an_inline_fault() -> None:
             kind="latency",
             target="gateway->recommender",
             hold_s=20,
-            parameters={"latency_ms": 100, "jitter_ms": 0},
+            parameters={
+                "latency_ms": 100,
+                "jitter_ms": 0,
+                "direction": "to_caller",
+                "toxicity": 1.0,
+            },
         ),
     )
     assert (scenario.load.http, scenario.load.service) == (("GET /items",), "gateway")

@@ -647,7 +647,7 @@ IN_INLINE = [
         "a parameter belongs to its kind",
         "kind: latency",
         "kind: timeout",
-        ["6:62: unknown key 'latency_ms'; known here: target, hold, kind"],
+        ["6:62: unknown key 'latency_ms'; known here: target, hold, toxicity, direction, kind"],
     ),
     ("a fault has a kind", "kind: latency, ", "", ["6:5: missing key 'kind' in faults[0]"]),
     (
