@@ -140,11 +140,12 @@ def compiled(name: str, faults: tuple[FaultSpec, ...]) -> dict[str, Any]:
         module = f"{OURS}.{fault.kind}"
         target = {"target": fault.target}
         parameters = {**target, **fault.parameters}
-        method.append(_action(f"inject {fault.kind}", module, "inject", parameters))
+        what = f"{fault.kind} on {fault.target}"
+        method.append(_action(f"inject {what}", module, "inject", parameters))
         if fault.hold_s is not None:
-            method.append(_action(f"hold {fault.kind}", OURS, "hold", {"for_s": fault.hold_s}))
-        method.append(_action(f"heal {fault.kind}", module, "heal", target))
-        rollbacks.insert(0, _action(f"heal {fault.kind} anyway", module, "heal", target))
+            method.append(_action(f"hold {what}", OURS, "hold", {"for_s": fault.hold_s}))
+        method.append(_action(f"heal {what}", module, "heal", target))
+        rollbacks.insert(0, _action(f"heal {what} anyway", module, "heal", target))
     return {
         "title": name,
         "description": f"The faults of scenario {name}.",

@@ -30,10 +30,10 @@ def conclude(evidence: Evidence, facts: Facts) -> Conclusion:
     checks = all_checks(evidence, windows)
     verdict = judge_run(evidence, checks, windows)
     up = first(evidence.events, "stack_up")
-    versions = {} if up is None else up.data["versions"]
+    parts = {} if up is None else {key: up.data[key] for key in ("versions", "defects")}
     compared = replace(
         facts,
-        candidate={**facts.candidate, "stack": versions},
+        candidate={**facts.candidate, "stack": parts},
         compared_with=tuple(run.run_id for run in evidence.baselines),
         differences=differences(checks, evidence.baselines),
     )

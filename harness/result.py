@@ -145,6 +145,7 @@ def _fault(fault: FaultRecord) -> dict[str, Any]:
         "id": fault.id,
         "kind": fault.kind,
         "target": fault.target,
+        "held": fault.held,
         "hold_s": number(fault.hold_s),
         "intended_at": iso(fault.intended_at),
         "called_at": iso(fault.called_at),

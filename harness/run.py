@@ -117,7 +117,9 @@ class _Run:
             self._stop(kinds.ERROR, message="faults of an earlier run could not be healed")
         cleanup.callback(self.lab.stack.down)
         stack = self.lab.stack.up()
-        self._event("stack_up", id=stack.id, versions=dict(stack.versions))
+        self._event(
+            "stack_up", id=stack.id, versions=dict(stack.versions), defects=list(stack.defects)
+        )
         self._preflight(stack)
         return stack
 

@@ -210,10 +210,10 @@ def test_an_injector_whose_guardian_died_injects_nothing_and_holds_nothing(
     entry = inject(alone)
     os.kill(guardian.pid, signal.SIGKILL)
     eventually(lambda: not guardian.alive(), "it is dead")
-    with pytest.raises(FaultError, match="guardian of stack .* died"):
+    with pytest.raises(FaultError, match=r"guardian of stack .* died"):
         holding.hold(30)
     assert isinstance(heal(session.log, entry), Healed)
-    with pytest.raises(FaultError, match="guardian of stack .* died"):
+    with pytest.raises(FaultError, match=r"guardian of stack .* died"):
         inject(alone)
     assert toxiproxy.toxics() == []
     assert session.log.snapshot().open == ()

@@ -308,7 +308,11 @@ rule_files: [rules.yml]
 scrape_configs: [{job_name: itself, static_configs: [{targets: ["127.0.0.1:%d"]}]}]
 """
 RULES = """
-groups: [{name: g, rules: [{alert: Always, expr: "vector(1)"}, {alert: Never, expr: "vector(1)>2"}]}]
+groups:
+  - name: g
+    rules:
+      - {alert: Always, expr: "vector(1)"}
+      - {alert: Never, expr: "vector(1) > 2"}
 """
 
 

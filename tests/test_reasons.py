@@ -63,7 +63,8 @@ def used() -> dict[str, str]:
 
 
 def test_the_scan_sees_what_it_should() -> None:
-    source = 'unmet(o, p, "a" if x else "b", w)\nReason("c", m)\nf(code=d or "d")\np, code = q, "e"\n'
+    source = 'unmet(o, p, "a" if x else "b", w)\nReason("c", m)\n'
+    source += 'f(code=d or "d")\np, code = q, "e"\n'
     assert set(codes(ast.parse(source))) == set("abcde")
     assert len(used()) > 20
 

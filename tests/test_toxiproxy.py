@@ -60,7 +60,7 @@ def test_a_proxy_is_created_once(
 def test_a_proxy_of_the_same_name_with_other_addresses_is_refused(
     client: Toxiproxy, toxiproxy: ToxiproxyServer
 ) -> None:
-    with pytest.raises(FaultError, match="not on 127.0.0.1:1 for 127.0.0.1:2 as asked"):
+    with pytest.raises(FaultError, match=r"not on 127\.0\.0\.1:1 for 127\.0\.0\.1:2 as asked"):
         client.create(name="api", listen="127.0.0.1:1", upstream="127.0.0.1:2")
     assert client.proxy("api").listen == toxiproxy.listen
 
@@ -76,7 +76,7 @@ def test_every_attribute_of_the_table_is_one_of_the_server(
     kind: str, client: Toxiproxy, witness: others.Toxiproxy
 ) -> None:
     """The server ignores names it does not know, so each must read back."""
-    attributes = {name: 7 for name in TOXIC_ATTRIBUTES[kind]}
+    attributes = dict.fromkeys(TOXIC_ATTRIBUTES[kind], 7)
     client.add_toxic("api", Toxic(name="x", type=kind, stream="upstream", attributes=attributes))
     seen = witness.get_proxy("api").get_toxic("x")
     assert (seen.type, seen.stream, seen.attributes) == (kind, "upstream", attributes)
@@ -206,7 +206,7 @@ def liar(answers: list[tuple[int, bytes]]) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        do_GET = do_POST = do_DELETE = answer
+        do_GET = do_POST = do_DELETE = answer  # noqa: N815 - http.server's names
 
         def log_message(self, *_: Any) -> None:
             """Nothing to log."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import traceback
 from enum import StrEnum
@@ -81,7 +82,9 @@ def main() -> None:
     except typer.Exit as end:
         sys.exit(end.exit_code)
     except typer.TyperException as error:
-        words.say_error(InvalidError(error.format_message(), "See `harness --help`."))
+        asked = shlex.join(["harness", *sys.argv[1:]])
+        step = f"You asked for `{asked}`; see `harness --help`."
+        words.say_error(InvalidError(error.format_message(), step))
         sys.exit(int(ExitCode.INVALID))
     except typer.Abort:
         sys.exit(int(ExitCode.ABORTED))

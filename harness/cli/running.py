@@ -49,7 +49,7 @@ class Request:
     repeat: int = 1
     out: Path
     output: str = "text"
-    defects: tuple[str, ...] = ()
+    defects: tuple[str, ...] | None = None
     deadline_s: float | None = None
 
 
@@ -290,7 +290,6 @@ def _plan(
         "scenario_path": scenario.path,
         "command": shlex.join(["harness", *sys.argv[1:]]),
         "seed": secrets.randbelow(2**31),
-        "defects": list(request.defects),
         "environment": surroundings.environment(scenario.stack.driver, compared),
         "candidate": surroundings.candidate(_root(scenario)),
     }

@@ -51,7 +51,9 @@ def hold(for_s: float | str) -> dict[str, object]:
 
 
 def _witness(entry: Entry) -> Witness:
-    return Witness(entry.arguments.get("api", ""), entry.arguments.get("proxy", ""))
+    """Counts where callers may pass: at a proxy that has a toxic, not at one that is down."""
+    at = entry.arguments
+    return Witness(at["api"], at["proxy"]) if "toxic" in at else Witness("", "")
 
 
 def _rest(witnesses: list[Witness], for_s: float) -> None:

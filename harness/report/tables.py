@@ -107,8 +107,10 @@ def _fault(fault: Mapping[str, Any]) -> Row:
     healed = between(fault["heal_called_at"], fault["heal_proven_at"])
     until = fault["last_seen_at"] or fault["heal_called_at"]
     held = value(between(fault["proven_at"], until), "s")
-    if fault["hold_s"] is None:
-        held = "a kill" if fault["proven_at"] else NOTHING
+    if not fault["held"]:
+        held = "at once" if fault["proven_at"] else NOTHING
+    elif fault["hold_s"] is None:
+        held = "not held" if fault["proven_at"] else NOTHING
     else:
         held += f" of {value(fault['hold_s'], 's')}"
     proofs = (fault["proof"], fault["heal_proof"])

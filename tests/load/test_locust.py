@@ -71,7 +71,7 @@ def site() -> Site:
 @pytest.fixture
 def url(site: Site) -> Iterator[str]:
     class Handler(_Quiet):
-        def do_GET(self) -> None:
+        def do_GET(self) -> None:  # noqa: N802 - http.server's name
             with site.lock:
                 site.seen += 1
                 number = site.seen
@@ -79,7 +79,7 @@ def url(site: Site) -> Iterator[str]:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             site.behave(self, number)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815
 
     with serving(Handler) as address:
         yield f"http://{address}"
