@@ -1,8 +1,8 @@
 """One run per stack: eight starters at once, fifty rounds, exactly one winner in each.
 
-Every starter is a process that takes a stack as a run does: lock, recovery, guardian. In
-every other round the winner is killed with the stack in its hand instead of giving it back,
-and the next round must have one winner all the same.
+Every starter is a process that takes a stack as a run does: lock, recovery, guardian. The
+winner never gives it back: it is ended with the stack in its hand, by SIGKILL and SIGTERM in
+turn, and the next round must have one winner all the same.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def start(number: int, state: str, barrier: Barrier, said: mp.Queue[tuple[int, s
         raise
 
 
-def give_back(state: str, starters: int, number: int) -> list[str]:
+def play(state: str, starters: int, number: int) -> list[str]:
     """One round: what each starter said."""
     context = mp.get_context("fork")
     barrier = context.Barrier(starters)
@@ -68,7 +68,7 @@ def main() -> int:
     asked = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="harness-race-") as state:
-        rounds = [give_back(state, asked.starters, n) for n in range(asked.rounds)]
+        rounds = [play(state, asked.starters, n) for n in range(asked.rounds)]
         time.sleep(1.0)  # guardians of the last round see the pipe close and leave
     one = sum(r.count("won") == 1 and r.count("refused") == asked.starters - 1 for r in rounds)
     print(f"{'rounds':>8} {'starters':>9} {'one winner':>11} {'otherwise':>10} {'seconds':>8}")

@@ -23,7 +23,7 @@ PLAN: dict[str, Any] = {
 
 
 def evidence(**changes: Any) -> Evidence:
-    asked = {"latency_ms": 500, "jitter_ms": 0}  # with what parsing fills in
+    asked = {"latency_ms": 500}
     fault = FaultSpec(kind="latency", target="gateway->db", hold_s=HOLD_S, parameters=asked)
     return good_evidence(**{"scenario": scenario(faults=(fault,))} | changes)
 

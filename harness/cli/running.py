@@ -218,7 +218,7 @@ def _run_one(scenario: Scenario, request: Request) -> ExitCode:
 def _run_in(scenario: Scenario, request: Request, folder: store.RunFolder) -> ExitCode:
     root = _root(scenario)
     chaos = ChaosToolkit(scenario, root, folder.path, folder.run_id)
-    plan = _plan(scenario, request, folder, chaos)
+    plan = _plan(scenario, folder, chaos)
     folder.write(store.PLAN, (json.dumps(plan, indent=2) + "\n").encode())
     folder.write(store.SCENARIO, store.scenario_text(resolved(scenario)).encode())
     key = plan["environment"]["key"]
@@ -277,9 +277,7 @@ def _guards(root: Path) -> guards.Guards:
     return guards.parse(document, str(path))
 
 
-def _plan(
-    scenario: Scenario, request: Request, folder: store.RunFolder, chaos: ChaosToolkit
-) -> dict[str, Any]:
+def _plan(scenario: Scenario, folder: store.RunFolder, chaos: ChaosToolkit) -> dict[str, Any]:
     """Everything decided before anything is touched."""
     document = resolved(scenario)
     parts = ("load", "phases", "faults", "with")

@@ -387,6 +387,7 @@ FIXED: dict[str, Any] = {
             "id": "f1",
             "kind": "timeout",
             "target": "gateway->orders",
+            "held": True,
             "hold_s": 20.0,
             "intended_at": "2026-11-21T08:01:00.000000Z",
             "called_at": "2026-11-21T08:01:00.100000Z",
