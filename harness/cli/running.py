@@ -307,5 +307,8 @@ def _tell(conclusion: Conclusion, folder: store.RunFolder, output: str) -> None:
     words.note(f"report: {folder.path / 'report.html'}")
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
-        with Path(summary).open("a") as stream:
-            stream.write(render(conclusion, "markdown").decode())
+        try:
+            with Path(summary).open("a") as stream:
+                stream.write(render(conclusion, "markdown").decode())
+        except OSError as error:
+            words.note(f"warning: GITHUB_STEP_SUMMARY {summary}: {error.strerror}")
