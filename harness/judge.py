@@ -227,10 +227,10 @@ def _goodput(
 
 def _decide_share(share: Share, limit: float, op: Op, phase: Phase) -> tuple[Outcome, str, str]:
     """Outcome, reason code and remedy of ``share op limit`` with the bounds that the share has."""
-    if phase is Phase.STEADY and not share.enough:
+    growing = op in (Op.LT, Op.LE)
+    if phase is Phase.STEADY and not share.enough(limit if growing else 1 - limit):
         return Outcome.INCONCLUSIVE, "insufficient_samples", _more(share, limit)
     # The unfavourable bound decides a pass, the favourable one a fail.
-    growing = op in (Op.LT, Op.LE)
     worst_case, best_case = (share.high, share.low) if growing else (share.low, share.high)
     passes, fails = op.holds(worst_case, limit), not op.holds(best_case, limit)
     if op is Op.EQ:
@@ -249,7 +249,7 @@ def _more(share: Share, limit: float) -> str:
     """How much longer steady would have to be for a decision at the observed rate."""
     if share.total == 0 or not 0 < limit < 1:
         return "Lengthen steady."
-    needed = max(requests_needed(limit), 299)
+    needed = requests_needed(limit)
     if 0 < share.observed < limit:
         # Normal approximation: the distance to the limit must be 1.645 standard errors.
         gap = limit - share.observed

@@ -17,8 +17,8 @@ REASONS: Mapping[str, str] = {
     "gap": "Prometheus has too few samples in this phase.",
     "impossible_times": "Requests ended before they were sent, or have no time at all.",
     "insufficient_samples": (
-        "Too little to decide: under 10 s or 299 effectively independent requests in steady, "
-        "under 10 requests elsewhere."
+        "Too little to decide: in steady under 10 s, or too few effectively independent requests "
+        "(299 for a p99); under 10 requests elsewhere."
     ),
     "limit_violated": "The observed value is on the wrong side of its limit.",
     "load_lost": "The load generator died before its time.",

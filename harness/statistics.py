@@ -44,10 +44,14 @@ class Share:
         """The share itself; NaN when there was no request."""
         return self.flagged / self.total if self.total else math.nan
 
-    @property
-    def enough(self) -> bool:
-        """Whether there is enough to speak of intervals at all."""
-        return self.seconds >= MIN_SECONDS and self.effective >= MIN_EFFECTIVE
+    def enough(self, allowed: float) -> bool:
+        """Whether there is enough to speak of an interval, against a limit of this share.
+
+        A 99th percentile (1 %) needs 299 effective requests; a share that may be larger is
+        bounded by fewer. A smaller one needs more, which its upper bound says by itself.
+        """
+        floor = MIN_EFFECTIVE if allowed <= 0 else min(MIN_EFFECTIVE, requests_needed(allowed))
+        return self.seconds >= MIN_SECONDS and self.effective >= floor
 
 
 def census(flagged: int, total: int) -> Share:

@@ -80,7 +80,7 @@ def test_seconds_that_are_all_or_nothing_count_as_one_request_each(seconds: int,
     x = np.where(np.arange(seconds * 2) % 2 == 0, each, 0)
     share = share_of(x, n)
     assert share.effective <= seconds * 2
-    assert not share.enough or seconds * 2 >= MIN_EFFECTIVE
+    assert not share.enough(0.01) or seconds * 2 >= MIN_EFFECTIVE
 
 
 @given(st.integers(2, 100), st.integers(1, 500))
@@ -115,7 +115,7 @@ def test_seconds_without_a_request_tell_nothing(counts: list[tuple[int, int]]) -
 
 def test_nothing_at_all_bounds_nothing() -> None:
     share = share_of(np.array([], int), np.array([], int))
-    assert (share.low, share.high, share.effective, share.enough) == (0.0, 1.0, 0.0, False)
+    assert (share.low, share.high, share.effective, share.enough(0.01)) == (0.0, 1.0, 0.0, False)
     assert math.isnan(share.observed)
 
 
@@ -177,7 +177,22 @@ def test_intervals_need_ten_seconds_and_299_effective_requests(
     seconds: int, each: int, enough: bool
 ) -> None:
     share = share_of(np.zeros(seconds, int), np.full(seconds, each))
-    assert share.enough is enough
+    assert share.enough(0.01) is enough
+
+
+LOOSER = {
+    "59 effective requests bound a share of 5 %": (0.05, 60, 1, True),
+    "58 do not": (0.05, 29, 2, False),
+    "a small share is told apart by its own upper bound": (0.0001, 60, 100, True),
+    "a share of nothing asks as much as a p99": (0.0, 60, 1, False),
+}
+
+
+@pytest.mark.parametrize("row", LOOSER.values(), ids=LOOSER)
+def test_a_larger_share_needs_fewer_requests(row: tuple[float, int, int, bool]) -> None:
+    allowed, seconds, each, enough = row
+    share = share_of(np.zeros(seconds, int), np.full(seconds, each))
+    assert share.enough(allowed) is enough
 
 
 def test_a_census_is_simply_counted() -> None:

@@ -44,7 +44,7 @@ class Config:
     def of(cls, settings: Settings) -> Config:
         """Read and check; raises SettingError."""
         defects = settings.defects()
-        timeout_s = settings.number("LLM_TIMEOUT_MS", 150, minimum=1) / 1000
+        timeout_s = settings.number("LLM_TIMEOUT_MS", 250, minimum=1) / 1000
         return cls(
             recommender_url=settings.text("RECOMMENDER_URL"),
             llm_url=settings.text("LLM_URL"),
