@@ -90,7 +90,7 @@ def compare(out: Path, name: str, root: Path, margin: str, output: str) -> int:
     if not known:
         others = ", ".join(baselines.environments(root, scenario)) or "none"
         raise InvalidError(
-            f"No accepted run of {scenario} in the environment {key}; accepted in: {others}.",
+            f"No other accepted run of {scenario} in the environment {key}; accepted in: {others}.",
             "Accept a good run of this machine with `harness baseline accept RUN`.",
         )
     checks = [
