@@ -33,7 +33,7 @@ METRICS_EVERY_S = 1.0
 METRICS_PATIENCE_S = 5.0
 SETTLE_S = 1.0  # one scrape and one flush, so that what is judged has arrived
 SCRAPE_PATIENCE_S = 20.0
-CHAOS_PATIENCE_S = 600.0
+CHAOS_PATIENCE_S = 6 * 3600.0  # an experiment may hold for hours; `--deadline` asks for less
 
 
 class Stopped(Exception):  # noqa: N818 - control flow, not an error
