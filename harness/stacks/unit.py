@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.control import Restart, ServiceStatus
+from harness.control import Restart, ServiceStatus, identity_of
 from harness.errors import HarnessError, StackError
 from harness.stacks.child import Child, log_tail
 from harness.stacks.health import is_healthy
@@ -168,9 +168,13 @@ class Unit:
 
     def _is_alive(self) -> bool:
         """Whether there is a process, as of now: a request may come before its SIGCHLD."""
-        if self.child is not None:
-            self.child.reap()
-        return self.child is not None and not self.child.exited.is_set()
+        if self.child is None:
+            return False
+        self.child.reap()
+        # The first thread of a killed process can be gone while others still end: it can do
+        # nothing any more then, although it cannot be reaped yet.
+        ending = identity_of(self.child.pid) != self.child.identity
+        return not self.child.exited.is_set() and not ending
 
     async def _death(self) -> tuple[float, str]:
         """Wait for the end of the process; when it was, on both clocks."""

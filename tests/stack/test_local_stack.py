@@ -204,7 +204,12 @@ def test_release_right_after_a_kill_waits_for_the_new_process(stack: StackDescri
 def test_a_restarted_toxiproxy_has_its_proxies_again(stack: StackDescriptor) -> None:
     old = service(stack, "toxiproxy")
     kill_and_see_it_gone(old.identity)
-    control.release(stack.control, "toxiproxy")
+    assert control.release(stack.control, "toxiproxy").identity != old.identity
+    eventually(
+        lambda: service(stack, "toxiproxy"),
+        lambda now: now.state == "up" and now.identity != old.identity,
+        "toxiproxy up again",
+    )
     with toxiproxy(stack) as server:
         proxies = server.proxies()
     assert {(p.name, p.listen, p.upstream) for p in proxies.values()} == {
