@@ -15,7 +15,6 @@ CONDITION_TRIPPED = "abort_condition"  # data: text
 STEADY_STOPPED = "steady_stopped"  # data: outcome
 METRICS_LOST = "metrics_lost"  # data: message
 LOAD_LOST = "load_lost"  # data: message
-UNKNOWN_TARGET = "fault_target_missing"  # data: message
 RESTORED = "restored"  # data: clean, left
 
 

@@ -136,7 +136,6 @@ def _gaps(
 _INTERRUPTIONS = (
     (kinds.METRICS_LOST, "metrics_lost", "Look at the Prometheus log of the stack."),
     (kinds.LOAD_LOST, "load_lost", "Look at load.log in the run folder."),
-    (kinds.UNKNOWN_TARGET, "fault_target_missing", "Name a target that the stack has."),
 )
 
 

@@ -237,10 +237,6 @@ BROKEN: dict[str, tuple[Evidence, list[str]]] = {
         good_evidence(activities=()),
         ["experiment_not_recorded"],
     ),
-    "a fault target that the stack does not have": (
-        good_evidence(events=events(event(kinds.UNKNOWN_TARGET, CALLED, message="no db"))),
-        ["fault_target_missing"],
-    ),
     # offered load
     "nothing was recorded": (
         objectives(STEADY_ONLY, "lag < 100 at end", samples=samples(np.empty(0, RECORD))),
