@@ -174,7 +174,7 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "an unknown format": (("report", "demo", "--format", "pdf"), ("pdf", "html")),
     "a margin without a unit": (("compare", "demo", "--margin", "10"), ("--margin",)),
     "a margin of time": (("compare", "demo", "--margin", "10s"), ("--margin", "percentage")),
-    "nothing to compare with": (("compare", "demo"), ("No other accepted run of demo", "baseline accept")),
+    "nothing to compare with": (("compare", "demo"), ("No other accepted run", "baseline accept")),
     "an unknown schema": (("schema", "everything"), ("everything",)),
     "a --port without a number": (("stack", "up", "--port", "gateway"), ("service=port",)),
     "a --port out of range": (("stack", "up", "--port", "gateway=70000"), ("gateway=70000",)),
