@@ -49,12 +49,12 @@ def application(service: str, readiness: Readiness = _always_ready) -> web.Appli
 
 
 def serve(build: Callable[[Settings], Awaitable[web.Application]]) -> None:
-    """Build the application from the environment and serve it on 127.0.0.1 until SIGTERM."""
+    """Build the application from the environment and serve it until SIGTERM."""
     try:
         settings = Settings.from_environment()
         web.run_app(
             build(settings),
-            host="127.0.0.1",
+            host=settings.host(),
             port=settings.port(),
             access_log=None,
             shutdown_timeout=DRAIN_S,

@@ -66,6 +66,10 @@ class Settings:
             raise SettingError(f"PORT is {value:g}; it must be a whole number from 1 to 65535.")
         return int(value)
 
+    def host(self) -> str:
+        """``HOST``, the address to listen on: loopback unless a container says otherwise."""
+        return self.environment.get("HOST", "") or "127.0.0.1"
+
     def defects(self) -> frozenset[str]:
         """The planted defects.
 
