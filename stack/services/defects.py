@@ -14,6 +14,9 @@ DEFECTS: Mapping[str, str] = {
     "no-timeout": "gateway: waits for the LLM for ever, without a circuit breaker",
     "retry-storm": "gateway: repeats a failed LLM call 10 times at once, without a breaker",
     "leak": "gateway: keeps about 50 KB of each request for ever",
+    "acks-1": "gateway: an order is acknowledged when one broker alone has it",
+    "commit-first": "orders-worker: commits its offsets before it has written the orders",
+    "not-idempotent": "orders-worker: an order that comes again is written again",
     "stall": "gateway: request STALL_AT_REQUEST blocks the event loop once for STALL_S seconds",
 }
 

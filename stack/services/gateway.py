@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import aiohttp
@@ -18,6 +19,8 @@ from services import events
 from services.language_model import NAME as LLM
 from services.language_model import Answer, LanguageModel, Patience
 from services.metrics import FALLBACKS, FIRST_TOKEN, TRUNCATED, announce_route
+from services.orders import ROUTE as ORDERS_ROUTE
+from services.orders import Orders
 from services.planted import Planted
 from services.serving import application, serve
 from services.settings import Settings
@@ -39,12 +42,14 @@ class Config:
     recommender_timeout_s: float
     patience: Patience
     planted: Planted
+    orders: Orders | None
 
     @classmethod
     def of(cls, settings: Settings) -> Config:
         """Read and check; raises SettingError."""
         defects = settings.defects()
         timeout_s = settings.number("LLM_TIMEOUT_MS", 250, minimum=1) / 1000
+        kafka = settings.optional("KAFKA_BOOTSTRAP")
         return cls(
             recommender_url=settings.text("RECOMMENDER_URL"),
             llm_url=settings.text("LLM_URL"),
@@ -59,6 +64,7 @@ class Config:
                 stall_at_request=settings.number("STALL_AT_REQUEST", 1000, minimum=1),
                 stall_s=settings.number("STALL_S", 3),
             ),
+            orders=Orders(kafka, acks=1 if "acks-1" in defects else "all") if kafka else None,
         )
 
 
@@ -210,7 +216,24 @@ async def build(settings: Settings) -> web.Application:
 
     app.on_cleanup.append(close_session)
     _announce()
+    if config.orders:
+        _add_orders(app, config.orders)
     return app
+
+
+def _add_orders(app: web.Application, orders: Orders) -> None:
+    app.router.add_post(ORDERS_ROUTE, orders.take)
+    announce_route(SERVICE, ORDERS_ROUTE, "POST", (202, 400, 503, 504))
+
+    async def connected(_: web.Application) -> AsyncIterator[None]:
+        # Recommendations do not wait for Kafka: orders are refused until it is there.
+        task = asyncio.create_task(orders.start())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await orders.stop()
+
+    app.cleanup_ctx.append(connected)
 
 
 if __name__ == "__main__":

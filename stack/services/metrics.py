@@ -62,6 +62,13 @@ TOKEN_GAP = Histogram(
 TRUNCATED = Counter(
     "llm_truncated_streams", "Streams of the LLM that broke off after they began.", ("service",)
 )
+ORDERS_ACCEPTED = Counter("orders_accepted", "Orders acknowledged to clients.")
+ORDERS_COMMITTED = Counter("orders_committed", "Orders written for the first time.")
+ORDERS_REDELIVERED = Counter("orders_redelivered", "Orders that came again and changed nothing.")
+ORDERS_UNREADABLE = Counter("orders_unreadable", "Records of the topic that are no orders.")
+CONSUMER_LAG = Gauge(
+    "kafka_consumer_lag", "Records that wait, of the partitions read here.", ("topic", "partition")
+)
 
 
 def measuring(service: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:

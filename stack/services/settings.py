@@ -40,6 +40,10 @@ class Settings:
             raise SettingError(f"{name} must be set.")
         return value
 
+    def optional(self, name: str) -> str:
+        """A value that may be missing, and is empty then."""
+        return self.environment.get(name, "")
+
     def number(self, name: str, default: float, minimum: float = 0.0) -> float:
         """A finite number, ``minimum`` or more.
 
@@ -68,7 +72,7 @@ class Settings:
 
     def host(self) -> str:
         """``HOST``, the address to listen on: loopback unless a container says otherwise."""
-        return self.environment.get("HOST", "") or "127.0.0.1"
+        return self.optional("HOST") or "127.0.0.1"
 
     def defects(self) -> frozenset[str]:
         """The planted defects.

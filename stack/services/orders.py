@@ -1,0 +1,129 @@
+"""Taking orders: an order is acknowledged when the in-sync replicas of Kafka have it.
+
+What a client is told is what is known: 202 is a promise; 503 means that the order was refused and
+is nowhere; 504 means that nobody can tell, and that the same order may be sent again, for the
+writer behind Kafka keeps each order once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict, dataclass
+
+from aiohttp import web
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from services.kafka import METADATA_MS, TOPIC, ensure_topic, until_done
+from services.metrics import ORDERS_ACCEPTED
+
+ROUTE = "/orders"
+MAX_QUANTITY = 1000
+MAX_TEXT = 200
+
+#: Below a client's own patience, so that it hears "unknown" instead of hanging up.
+ACKNOWLEDGE_WITHIN_S = 10.0
+
+
+class OrderError(ValueError):
+    """What was sent is no order."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One order; ``order_id`` is the client's, and the same one is the same order."""
+
+    order_id: str
+    item: str
+    quantity: int
+
+    @classmethod
+    def of(cls, document: object) -> Order:
+        """From a parsed body.
+
+        Raises:
+            OrderError: A field is missing, of the wrong kind or out of range.
+        """
+        if not isinstance(document, dict):
+            raise OrderError("The body must be a JSON object.")
+        order_id, item = (_text(document, name) for name in ("order_id", "item"))
+        quantity = document.get("quantity", 1)
+        if isinstance(quantity, bool) or not isinstance(quantity, int):
+            raise OrderError("`quantity` must be a whole number.")
+        if not 1 <= quantity <= MAX_QUANTITY:
+            raise OrderError(f"`quantity` {quantity} must be from 1 to {MAX_QUANTITY}.")
+        return cls(order_id, item, quantity)
+
+
+def _text(document: dict[str, object], name: str) -> str:
+    value = document.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
+        raise OrderError(f"`{name}` must be a text of 1 to {MAX_TEXT} characters.")
+    return value
+
+
+class Orders:
+    """The route ``POST /orders``.
+
+    Args:
+        bootstrap: ``host:port`` of brokers, separated by commas.
+        acks: ``all``, or 1 for the defect that acknowledges what one broker alone has.
+    """
+
+    def __init__(self, bootstrap: str, acks: str | int = "all") -> None:
+        self._bootstrap = bootstrap
+        self._acks = acks
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Find the topic and connect; to be called before the first order."""
+        await ensure_topic(self._bootstrap)
+        self._producer = await until_done(self._connect, KafkaError, OSError)
+
+    async def stop(self) -> None:
+        """Send what is waiting and disconnect."""
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def _connect(self) -> AIOKafkaProducer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            acks=self._acks,
+            enable_idempotence=self._acks == "all",
+            request_timeout_ms=int(ACKNOWLEDGE_WITHIN_S * 1000),
+            metadata_max_age_ms=METADATA_MS,
+        )
+        await producer.start()
+        return producer
+
+    async def take(self, request: web.Request) -> web.Response:
+        """Answer ``POST /orders`` with ``{"order_id": …, "item": …, "quantity": …}``."""
+        try:
+            order = Order.of(await request.json())
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        if self._producer is None:
+            return _refused("orders-starting", 503)
+        body = json.dumps(asdict(order)).encode()
+        give_up_at = asyncio.get_running_loop().time() + ACKNOWLEDGE_WITHIN_S
+        try:
+            async with asyncio.timeout_at(give_up_at):
+                sent = await self._producer.send(TOPIC, body, key=order.order_id.encode())
+        except (TimeoutError, KafkaError):
+            return _refused("orders-unavailable", 503)
+        # From here on it may have been written, whatever is reported.
+        try:
+            async with asyncio.timeout_at(give_up_at):
+                place = await asyncio.shield(sent)
+        except (TimeoutError, KafkaError):
+            return _refused("orders-unknown", 504)
+        ORDERS_ACCEPTED.inc()
+        return web.json_response(
+            {"order_id": order.order_id, "partition": place.partition, "offset": place.offset},
+            status=202,
+        )
+
+
+def _refused(error: str, status: int) -> web.Response:
+    return web.json_response({"error": error}, status=status)
