@@ -687,16 +687,44 @@ def test_benchmarks_run_one_after_the_other(
     assert re.findall(r"^ran (\w+)", run.stdout, re.MULTILINE) == ran
 
 
-@pytest.mark.parametrize("code", [0, 2])
-def test_continuous_integration_runs_make_test_from_the_root(tmp_path: Path, code: int) -> None:
+ENGINE_ANSWERS = "#!/bin/sh\nexit 0\n"
+NO_ENGINE = "#!/bin/sh\nexit 1\n"
+BROKEN_RIG = "#!/bin/sh\necho no kernel module for it >&2\nexit 1\n"
+
+CONTINUOUS = [
+    ("an engine answers", 0, ENGINE_ANSWERS, BROKEN_RIG, []),
+    ("an engine answers, the tests fail", 2, ENGINE_ANSWERS, BROKEN_RIG, []),
+    ("no engine and no rig", 0, NO_ENGINE, "", []),
+    ("a rig that comes up", 0, NO_ENGINE, ENGINE_ANSWERS, ["attempt 1"]),
+    ("sad: a rig that does not", 0, NO_ENGINE, BROKEN_RIG, ["attempt 1", "attempt 2", "NO CONT"]),
+    ("sad: nor do the tests", 2, NO_ENGINE, BROKEN_RIG, ["attempt 1", "attempt 2", "NO CONT"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "docker", "rig", "said"),
+    [row[1:] for row in CONTINUOUS],
+    ids=[r[0] for r in CONTINUOUS],
+)
+def test_continuous_integration_runs_make_test_from_the_root(
+    tmp_path: Path, code: int, docker: str, rig: str, said: list[str]
+) -> None:
     program(
         tmp_path / "make",
         f'#!/bin/sh\necho "$PWD: make $*, CI=$CI, stdin=$(cat)"\nexit {code}\n',
     )
+    program(tmp_path / "docker", docker)
+    (tmp_path / "rig").mkdir()
+    for name in ("up", "images", "down") if rig else ():
+        program(tmp_path / "rig" / name, rig)
     run = subprocess.run(
         [ROOT / ".ci/run"],
         cwd=tmp_path,
-        env={**plain_environment(), "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"},
+        env={
+            **plain_environment(),
+            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+            "HARNESS_DOCKER_RIG": str(tmp_path / "rig"),
+        },
         input="never to be read",
         capture_output=True,
         text=True,
@@ -704,7 +732,11 @@ def test_continuous_integration_runs_make_test_from_the_root(tmp_path: Path, cod
         check=False,
     )
     assert run.stdout == f"{ROOT}: make test, CI=true, stdin=\n"
-    assert (run.returncode, run.stderr) == (code, "ci: make test\n")
+    assert run.returncode == code
+    for word in (*said, "ci: make test\n"):
+        assert word in run.stderr
+    assert ("NO CONTAINER ENGINE" in run.stderr.splitlines()[-1]) is ("NO CONT" in said)
+    assert ("no kernel module" in run.stderr) is ("NO CONT" in said)
 
 
 def test_the_workflow_runs_the_same_and_trusts_nothing_that_moves() -> None:
