@@ -15,7 +15,7 @@ import sys
 import time
 
 from harness.guardian_process import FAREWELL, READY
-from harness.recover import Healed, heal, recover
+from harness.recover import Healed, heal_all, recover
 from harness.undo import UndoLog, now
 
 TICK_S = 0.25
@@ -43,15 +43,15 @@ def main(stack_id: str) -> int:
 
 def _heal_expired(log: UndoLog) -> None:
     """A fault whose lease ran out has nobody who holds it: heal it."""
-    for entry in log.snapshot().open:
-        if entry.lease_until < now():
-            _say(f"the lease of {entry.id} ({entry.kind} on {entry.target}) ran out: healing")
-            result = heal(log, entry)
-            _say(
-                f"healed {entry.id}: {result.entry.heal_proof}"
-                if isinstance(result, Healed)
-                else f"not healed {entry.id}: {result.problem}"
-            )
+    expired = [e for e in log.snapshot().open if e.lease_until < now()]
+    for entry in expired:
+        _say(f"the lease of {entry.id} ({entry.kind} on {entry.target}) ran out: healing")
+    for result in heal_all(log, expired):
+        _say(
+            f"healed {result.entry.id}: {result.entry.heal_proof}"
+            if isinstance(result, Healed)
+            else f"not healed {result.entry.id}: {result.problem}"
+        )
 
 
 def _finish(log: UndoLog, *, ended_well: bool) -> int:

@@ -1,8 +1,25 @@
-"""Undo what the undo log says, and see it undone. Used by the run, the guardian and people."""
+"""Undo what the undo log says, and see it undone. Used by the run, the guardian and people.
+
+Nobody is waited for longer than once. The fence needs no lock of the injector's, and after it
+an injector that is stopped in the middle is harmless, wherever it sleeps:
+
+- before its call, it finds the epoch advanced when it wakes up, and does not inject;
+- in its call, it finds so right after the call, marks the entry injected, and takes the fault
+  back; should it be killed before the mark, its entry is still open, because one that was never
+  marked injected is not closed without the lock;
+- after the mark, its call is over and it never calls again: healing needs nothing of it. A mark
+  that it still writes, such as *proven*, only opens the entry for one more look.
+
+So the lock is waited for once in a recovery. Who does not get it then goes on with all entries
+at once; what was perhaps in the middle of being injected stays open, and is tried again.
+"""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from harness.crashpoints import reach
@@ -11,7 +28,9 @@ from harness.undo import Entry, State, UndoLog, Unreadable, best_effort_lock, no
 from harness.verbs import verb_of
 
 DEADLINE_S = 4.0  # `harness recover` promises 5 s in all
+LOCK_PATIENCE_S = 1.5  # for the lock, once in a recovery
 PAUSE_S = 0.1
+AT_ONCE = 8
 MAY_STILL_INJECT = (
     "it is not there now, but somebody who holds the lock may be about to inject it: "
     "perhaps an injector that was stopped in the middle"
@@ -54,7 +73,7 @@ class Recovered:
 
 
 def recover(log: UndoLog, *, deadline_s: float = DEADLINE_S, fence: bool = True) -> Recovered:
-    """Heal every open entry, newest first; one that fails does not keep the others from it.
+    """Heal every open entry; one that fails does not keep the others from it.
 
     Args:
         log: The stack's undo log.
@@ -62,17 +81,11 @@ def recover(log: UndoLog, *, deadline_s: float = DEADLINE_S, fence: bool = True)
         fence: Forbid injectors that started before now from ever injecting.
     """
     unfenced = _fence(log) if fence else ""
-    snapshot = log.snapshot()
-    give_up_at = time.monotonic() + deadline_s
-    results = {e.id: heal(log, e, deadline_s=0) for e in snapshot.open}
-    while left := [r for r in results.values() if isinstance(r, Left)]:
-        if time.monotonic() >= give_up_at:
-            break
-        time.sleep(PAUSE_S)
-        results |= {r.entry.id: heal(log, r.entry, deadline_s=0) for r in left}
+    snapshot = log.snapshot()  # after the fence: what is not in it by now is never injected
+    results = heal_all(log, snapshot.open, deadline_s=deadline_s)
     return Recovered(
-        healed=tuple(r for r in results.values() if isinstance(r, Healed)),
-        left=tuple(left),
+        healed=tuple(r for r in results if isinstance(r, Healed)),
+        left=tuple(r for r in results if isinstance(r, Left)),
         unreadable=snapshot.unreadable,
         unfenced=unfenced,
     )
@@ -81,11 +94,49 @@ def recover(log: UndoLog, *, deadline_s: float = DEADLINE_S, fence: bool = True)
 def _fence(log: UndoLog) -> str:
     """Advance the epoch; why that was not possible, which must not keep anybody from healing."""
     try:
-        with best_effort_lock(log):
-            log.advance_epoch()
+        log.advance_epoch()
     except (HarnessError, OSError) as error:
         return f"injectors could not be fenced off: {error}"
     return ""
+
+
+def heal_all(
+    log: UndoLog, entries: Sequence[Entry], *, deadline_s: float = DEADLINE_S
+) -> tuple[Healed | Left, ...]:
+    """Heal these entries, those of different targets at the same time, within one deadline.
+
+    Args:
+        log: The stack's undo log.
+        entries: What to undo, newest first: on one target it is undone in that order.
+        deadline_s: How long those that could not be healed at once are tried again, counted
+            from the call, so that waiting for the lock is in it.
+    """
+    give_up_at = time.monotonic() + deadline_s
+    results: dict[str, Healed | Left] = {}
+    left, patience_s = tuple(entries), LOCK_PATIENCE_S
+    while left:
+        with best_effort_lock(log, patience_s) as alone:
+            results |= _round(log, left, alone=alone)
+        patience_s = LOCK_PATIENCE_S if alone else 0.0
+        left = tuple(r.entry for r in results.values() if isinstance(r, Left))
+        if not left or time.monotonic() >= give_up_at:
+            break
+        time.sleep(PAUSE_S)
+    return tuple(results.values())
+
+
+def _round(log: UndoLog, entries: Sequence[Entry], *, alone: bool) -> dict[str, Healed | Left]:
+    """Try each entry once. What waits for one target does not keep another waiting."""
+    targets: dict[str, list[Entry]] = {}
+    for entry in entries:
+        targets.setdefault(entry.target, []).append(entry)
+
+    def one_target(mine: Sequence[Entry]) -> list[Healed | Left]:
+        return [_heal(log, entry, sure=alone) for entry in mine]
+
+    with ThreadPoolExecutor(min(len(targets), AT_ONCE)) as threads:
+        done = [result for found in threads.map(one_target, targets.values()) for result in found]
+    return {result.entry.id: result for result in done}
 
 
 def heal(
@@ -103,6 +154,18 @@ def heal(
         deadline_s: How long it is tried again.
         own: Its injector heals it: then nobody can be in the middle of injecting it.
     """
+    give_up_at = time.monotonic() + deadline_s
+    with best_effort_lock(log) as alone:
+        return _heal(log, entry, sure=alone or own, give_up_at=give_up_at)
+
+
+def _heal(
+    log: UndoLog, entry: Entry, *, sure: bool, give_up_at: float = -math.inf
+) -> Healed | Left:
+    """Undo and prove until it is proven or time to give up.
+
+    ``sure`` says that nobody can be in the middle of injecting it.
+    """
     unmarked: list[str] = []
 
     def mark(changed: Entry) -> Entry:
@@ -112,27 +175,25 @@ def heal(
             unmarked.append(str(error))
         return changed
 
-    with best_effort_lock(log) as alone:
-        entry = _freshest(log, entry)
-        if not entry.open:
-            return Healed(entry=entry)
-        called_at = entry.heal_called_at or now()
-        entry = mark(replace(entry, state=State.HEALING, heal_called_at=called_at))
-        reach("heal.marked")
-        give_up_at = time.monotonic() + deadline_s
-        while True:
-            try:
-                entry, proof = _undo_and_prove(entry)
-            except HarnessError as error:
-                if time.monotonic() >= give_up_at:
-                    return Left(entry=entry, problem=str(error))
-                time.sleep(PAUSE_S)
-                continue
-            reach("heal.proven")
-            if not (alone or own) and entry.injected_at is None:
-                return Left(entry=entry, problem=MAY_STILL_INJECT)
-            entry = mark(replace(entry, state=State.HEALED, heal_proven_at=now(), heal_proof=proof))
-            return Healed(entry=entry, unmarked=tuple(unmarked))
+    entry = _freshest(log, entry)
+    if not entry.open:
+        return Healed(entry=entry)
+    called_at = entry.heal_called_at or now()
+    entry = mark(replace(entry, state=State.HEALING, heal_called_at=called_at))
+    reach("heal.marked")
+    while True:
+        try:
+            entry, proof = _undo_and_prove(entry)
+        except HarnessError as error:
+            if time.monotonic() >= give_up_at:
+                return Left(entry=entry, problem=str(error))
+            time.sleep(PAUSE_S)
+            continue
+        reach("heal.proven")
+        if not sure and entry.injected_at is None:
+            return Left(entry=entry, problem=MAY_STILL_INJECT)
+        entry = mark(replace(entry, state=State.HEALED, heal_proven_at=now(), heal_proof=proof))
+        return Healed(entry=entry, unmarked=tuple(unmarked))
 
 
 def _freshest(log: UndoLog, entry: Entry) -> Entry:

@@ -128,9 +128,8 @@ def apply(session: Session, entry: Entry) -> None:
     """Add its toxic, as an injector does."""
 
     def add(applied: Entry) -> None:
-        client = Toxiproxy(session.stack.toxiproxy)
-        client.add_toxic("api", replace(SILENCE, name=applied.id))
-        client.close()
+        server = Toxiproxy(session.stack.toxiproxy)
+        server.add_toxic("api", replace(SILENCE, name=applied.id))
 
     injection._apply(session, entry, add)
 
@@ -341,7 +340,7 @@ def test_an_injector_stopped_in_its_call_takes_back_what_it_added(
 
     def woken_late(self: Toxiproxy, proxy: str, toxic: Toxic) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(undo.best_effort_lock.__wrapped__, "__defaults__", (0.05,))
+            patch.setattr(recover, "LOCK_PATIENCE_S", 0.05)
             found = recover.recover(log, deadline_s=0)
         assert "may be about to inject it" in found.left[0].problem
         assert toxiproxy.toxics() == []
@@ -434,9 +433,7 @@ def test_a_toxic_added_by_a_killed_injector_is_in_the_log(
 ) -> None:
     """kill -9 between the server's answer and the next mark: the intent is enough."""
     entry = intended(session)
-    client = Toxiproxy(toxiproxy.api)
-    client.add_toxic("api", replace(SILENCE, name=entry.id))
-    client.close()
+    Toxiproxy(toxiproxy.api).add_toxic("api", replace(SILENCE, name=entry.id))
     assert log.read(entry).state is State.INTENDED
     assert recover.recover(log).clean
     assert toxiproxy.toxics() == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -293,13 +296,80 @@ def test_healing_does_not_wait_for_ever_for_a_stopped_injector(
     undone: list[str] = []
     verb = Verb(arguments=(), undo=lambda _: undone.append("yes"), prove=lambda _: "seen")
     monkeypatch.setitem(VERBS, "test", verb)  # type: ignore[misc]
-    monkeypatch.setattr(best_effort_lock.__wrapped__, "__defaults__", (0.05,))
+    monkeypatch.setattr("harness.recover.LOCK_PATIENCE_S", 0.05)
     log.write(entry(verb="test", arguments={}, injected_at=1.0))
     found = recover(log)
     assert undone == ["yes"]
     assert found.clean
     assert [h.entry.heal_proof for h in found.healed if isinstance(h, Healed)] == ["seen"]
     assert log.snapshot().open == ()
+
+
+def test_several_entries_wait_once_for_a_stopped_injector(
+    log: UndoLog, stopped_holder: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its fence needs no lock, and its entries share one patience for it."""
+    waited: list[float] = []
+
+    def counted(of: UndoLog, timeout_s: float) -> contextlib.AbstractContextManager[bool]:
+        waited.append(timeout_s)
+        return best_effort_lock(of, timeout_s)
+
+    verb = Verb(arguments=("name",), undo=lambda _: None, prove=_seen_at_the_second_look())
+    monkeypatch.setitem(VERBS, "test", verb)  # type: ignore[misc]
+    monkeypatch.setattr("harness.recover.best_effort_lock", counted)
+    monkeypatch.setattr("harness.recover.LOCK_PATIENCE_S", 0.05)
+    for number in range(6):
+        named = {"name": str(number)}
+        log.write(entry(f"e-{number}", verb="test", arguments=named, injected_at=1.0))
+    found = recover(log)
+    assert found.clean
+    assert len(found.healed) == 6
+    assert waited[0] == 0.05
+    assert set(waited[1:]) == {0.0}
+    assert log.epoch() == 1
+
+
+def _seen_at_the_second_look() -> Callable[[Mapping[str, str]], str]:
+    looks: Counter[str] = Counter()
+
+    def prove(arguments: Mapping[str, str]) -> str:
+        looks[arguments["name"]] += 1
+        if looks[arguments["name"]] < 2:
+            raise FaultError("not clear yet")
+        return "seen"
+
+    return prove
+
+
+def test_faults_on_several_targets_are_healed_at_the_same_time(
+    log: UndoLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits for the others: one after the other, none would ever come through."""
+    together = threading.Barrier(3, timeout=20)
+    verb = Verb(arguments=(), undo=lambda _: together.wait() and None, prove=lambda _: "seen")
+    monkeypatch.setitem(VERBS, "test", verb)  # type: ignore[misc]
+    for target in ("a", "b", "c"):
+        log.write(entry(target, target=target, verb="test", arguments={}, injected_at=1.0))
+    assert recover(log, deadline_s=0).clean
+
+
+def test_faults_on_one_target_are_healed_newest_first(
+    log: UndoLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undone: list[str] = []
+    verb = Verb(
+        arguments=("name",), undo=lambda a: undone.append(a["name"]), prove=lambda _: "seen"
+    )
+    monkeypatch.setitem(VERBS, "test", verb)  # type: ignore[misc]
+    for number in range(3):
+        named = {"name": str(number)}
+        at = float(number)
+        log.write(
+            entry(f"e-{number}", verb="test", arguments=named, intended_at=at, injected_at=1.0)
+        )
+    assert recover(log, deadline_s=0).clean
+    assert undone == ["2", "1", "0"]
 
 
 def test_what_a_stopped_injector_may_still_inject_stays_listed(
@@ -309,7 +379,7 @@ def test_what_a_stopped_injector_may_still_inject_stays_listed(
     undone: list[str] = []
     verb = Verb(arguments=(), undo=lambda _: undone.append("yes"), prove=lambda _: "seen")
     monkeypatch.setitem(VERBS, "test", verb)  # type: ignore[misc]
-    monkeypatch.setattr(best_effort_lock.__wrapped__, "__defaults__", (0.05,))
+    monkeypatch.setattr("harness.recover.LOCK_PATIENCE_S", 0.05)
     log.write(entry(verb="test", arguments={}))
     found = recover(log, deadline_s=0)
     assert undone == ["yes"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,6 +50,22 @@ class Target:
         self.shows = True
 
 
+class OneByOne:
+    """An executor whose threads take turns, so that the same plan always goes the same way."""
+
+    def __init__(self, _threads: int) -> None:
+        """There are none."""
+
+    def __enter__(self) -> OneByOne:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to wait for."""
+
+    def map(self, deed: Callable[[Any], Any], things: Any) -> list[Any]:
+        return [deed(thing) for thing in things]
+
+
 class Machine(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
@@ -69,6 +86,8 @@ class Machine(RuleBasedStateMachine):
         set_to = self.patch.setattr
         set_to(undo, "write_durably", write_unless_dead)
         set_to(undo.best_effort_lock.__wrapped__, "__defaults__", (0.0,))
+        set_to(recover, "LOCK_PATIENCE_S", 0.0)
+        set_to(recover, "ThreadPoolExecutor", OneByOne)
         set_to("os.fsync", lambda _handle: None)  # nobody pulls the plug here
         for module in (injection, recover):
             set_to(module, "reach", self._moment)
@@ -168,17 +187,20 @@ class Machine(RuleBasedStateMachine):
     FAULT = Injection(
         kind="k", target="t", verb="test", arguments={"name": "${id}"}, look="test", before="fine"
     )
+    targets = st.sampled_from(["t", "u"])
 
-    @rule(plan=plans)
-    def inject(self, plan: list[tuple[str, str]]) -> None:
+    @rule(plan=plans, of=targets)
+    def inject(self, plan: list[tuple[str, str]], of: str = "t") -> None:
         self._plan(plan)
-        self._process(lambda: injection.inject(self._session(), self.FAULT, self._apply))
+        fault = replace(self.FAULT, target=of)
+        self._process(lambda: injection.inject(self._session(), fault, self._apply))
 
-    @rule()
-    def fall_asleep(self) -> None:
+    @rule(of=targets)
+    def fall_asleep(self, of: str = "t") -> None:
         """An injector is stopped right after its intent."""
         session = self._session()
-        self.sleeping.append((session, injection._intend(session, self.FAULT)))
+        fault = replace(self.FAULT, target=of)
+        self.sleeping.append((session, injection._intend(session, fault)))
 
     @precondition(lambda self: getattr(self, "sleeping", None))
     @rule(plan=plans)
