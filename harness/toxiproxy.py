@@ -2,22 +2,20 @@
 
 Every call has a timeout, every answer outside 2xx raises, and every change is read
 back: the server accepts misspelt attributes and out-of-range toxicity without a word,
-so what was asked for is compared with what is there. The server refuses browsers'
-user agents; ours is named.
+so what was asked for is compared with what is there.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import requests
-
+from harness import rest
 from harness.errors import FaultError
 
-USER_AGENT = "harness"
 STREAMS = ("downstream", "upstream")
 
 #: Attribute names of each toxic as the server's source defines them; all are integers.
@@ -87,13 +85,6 @@ class Toxiproxy:
     def __init__(self, url: str, timeout_s: float = 2.0) -> None:
         self.url = url
         self.timeout_s = timeout_s
-        self._session = requests.Session()
-        self._session.headers["User-Agent"] = USER_AGENT
-        self._session.trust_env = False  # a proxy from the environment must not see this traffic
-
-    def close(self) -> None:
-        """Drop the kept-alive connections."""
-        self._session.close()
 
     def proxies(self) -> dict[str, Proxy]:
         """All proxies by name, with their toxics.
@@ -103,10 +94,10 @@ class Toxiproxy:
         """
         answer = self._call("GET", "/proxies")
         try:
-            raw = dict(answer.json())
+            raw = dict(json.loads(answer.body))
         except (ValueError, TypeError) as error:
             raise FaultError(
-                f"What answers at {self.url} is no Toxiproxy: {answer.text.strip()[:200]!r}."
+                f"What answers at {self.url} is no Toxiproxy: {answer.text[:200]!r}."
             ) from error
         return {name: _proxy(value) for name, value in raw.items()}
 
@@ -134,7 +125,7 @@ class Toxiproxy:
         existing = self.proxies().get(name)
         if existing is None:
             body = {"name": name, "listen": listen, "upstream": upstream, "enabled": True}
-            self._call("POST", "/proxies", json=body)
+            self._call("POST", "/proxies", body=body)
             existing = self.proxy(name)
         if (existing.listen, existing.upstream) != (listen, upstream):
             raise FaultError(
@@ -157,7 +148,7 @@ class Toxiproxy:
             "toxicity": toxic.toxicity,
             "attributes": dict(toxic.attributes),
         }
-        self._call("POST", f"/proxies/{quote(proxy, safe='')}/toxics", json=body, accept=(409,))
+        self._call("POST", f"/proxies/{quote(proxy, safe='')}/toxics", body=body, accept=(409,))
         found = {t.name: t for t in self.proxy(proxy).toxics}.get(toxic.name)
         if found is None or not _covers(found, toxic):
             raise FaultError(
@@ -181,7 +172,7 @@ class Toxiproxy:
         Raises:
             FaultError: The proxy is missing, its port is taken, or the read-back differs.
         """
-        self._call("POST", f"/proxies/{quote(proxy, safe='')}", json={"enabled": enabled})
+        self._call("POST", f"/proxies/{quote(proxy, safe='')}", body={"enabled": enabled})
         if self.proxy(proxy).enabled is not enabled:
             raise FaultError(f"Proxy {proxy!r} is not {'enabled' if enabled else 'disabled'}.")
 
@@ -190,27 +181,20 @@ class Toxiproxy:
         method: str,
         path: str,
         *,
-        json: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None,
         accept: tuple[int, ...] = (),
-    ) -> requests.Response:
+    ) -> rest.Answer:
         try:
-            answer = self._session.request(
-                method,
-                f"{self.url}{path}",
-                json=json,
-                timeout=self.timeout_s,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
+            answer = rest.call(method, f"{self.url}{path}", timeout_s=self.timeout_s, body=body)
+        except rest.NoAnswerError as error:
             raise FaultError(
                 f"Toxiproxy at {self.url} did not answer {method} {path} "
-                f"within {self.timeout_s:g} s ({type(error).__name__}).",
+                f"within {self.timeout_s:g} s ({error}).",
                 "Check that the stack is up: `harness stack status`.",
             ) from error
-        if not answer.ok and answer.status_code not in accept:
+        if answer.status >= 400 and answer.status not in accept:
             raise FaultError(
-                f"Toxiproxy refused {method} {path} with {answer.status_code}: "
-                f"{answer.text.strip()[:200]}"
+                f"Toxiproxy refused {method} {path} with {answer.status}: {answer.text[:200]}"
             )
         return answer
 

@@ -33,13 +33,8 @@ class Verb:
 
 
 def _remove_toxic(arguments: Arguments) -> None:
-    client = Toxiproxy(arguments["api"])
-    try:
-        if _server_is_gone(arguments):
-            return
-        client.remove_toxic(arguments["proxy"], arguments["toxic"])
-    finally:
-        client.close()
+    if not _server_is_gone(arguments):
+        Toxiproxy(arguments["api"]).remove_toxic(arguments["proxy"], arguments["toxic"])
 
 
 def _path_is_clear(arguments: Arguments) -> str:
@@ -69,12 +64,9 @@ def _path_is_clear_and_unbitten(arguments: Arguments) -> str:
 
 def _restore_enabled(arguments: Arguments) -> None:
     """Back to what it was before, which need not be enabled."""
-    client = Toxiproxy(arguments["api"])
-    try:
-        if not _server_is_gone(arguments):
-            client.set_enabled(arguments["proxy"], arguments["enabled"] == "true")
-    finally:
-        client.close()
+    if not _server_is_gone(arguments):
+        server = Toxiproxy(arguments["api"])
+        server.set_enabled(arguments["proxy"], arguments["enabled"] == "true")
 
 
 def _is_as_before(arguments: Arguments) -> str:

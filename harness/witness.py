@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-import requests
+from harness import rest
 
 COUNTER = "toxiproxy_proxy_received_bytes_total"
 TIMEOUT_S = 1.0
@@ -22,15 +22,11 @@ def received_bytes(api: str, proxy: str) -> float | None:
         api: Base URL of the Toxiproxy server.
         proxy: Name of the proxy.
     """
-    with requests.Session() as session:
-        session.trust_env = False
-        try:
-            answer = session.get(
-                f"{api}/metrics", headers={"User-Agent": "harness"}, timeout=TIMEOUT_S
-            )
-        except requests.RequestException:
-            return None
-    if not answer.ok:
+    try:
+        answer = rest.call("GET", f"{api}/metrics", timeout_s=TIMEOUT_S)
+    except rest.NoAnswerError:
+        return None
+    if answer.status != 200:
         return None  # the server was started without -proxy-metrics
     lines = re.findall(rf"^{COUNTER}{{(.*)}} (\S+)$", answer.text, re.MULTILINE)
     wanted = ('direction="upstream"', f'proxy="{proxy}"')

@@ -440,7 +440,6 @@ def test_a_proxy_that_is_missing_is_said(stack: ToxiproxyServer) -> None:
     client = Toxiproxy(stack.api)
     with pytest.raises(FaultError, match="404"):
         client.set_enabled("nowhere", enabled=False)
-    client.close()
 
 
 # -- the callers' own traffic

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,8 @@ import typer
 
 from harness import __version__
 from harness.cli import words
-from harness.errors import ExitCode, HarnessError, InvalidError
+from harness.cli.ending import end_with
+from harness.errors import ExitCode, InvalidError
 
 EPILOG = (
     "Examples: `harness demo` shows everything in under a minute; "
@@ -74,27 +74,21 @@ BASELINES = Path("results/baselines")
 
 def main() -> None:
     """Run the command and end the process with the exit code that the contract promises."""
+    end_with(_asked)
+
+
+def _asked() -> int | None:
     try:
-        code = app(standalone_mode=False)
-    except HarnessError as error:
-        words.say_error(error)
-        sys.exit(int(error.exit_code))
+        code: int | None = app(standalone_mode=False)
     except typer.Exit as end:
-        sys.exit(end.exit_code)
+        return end.exit_code
     except typer.TyperException as error:
         asked = shlex.join(["harness", *sys.argv[1:]])
         step = f"You asked for `{asked}`; see `harness --help`."
-        words.say_error(InvalidError(error.format_message(), step))
-        sys.exit(int(ExitCode.INVALID))
+        raise InvalidError(error.format_message(), step) from error
     except typer.Abort:
-        sys.exit(int(ExitCode.ABORTED))
-    except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; there is nobody to tell
-        sys.exit(int(ExitCode.ERROR))
-    except Exception as error:  # noqa: BLE001 - the last place that can keep a traceback from a user
-        words.say_bug(error, traceback.format_exc())
-        sys.exit(int(ExitCode.ERROR))
-    sys.exit(int(code or 0))
+        return ExitCode.ABORTED
+    return code
 
 
 @app.command()

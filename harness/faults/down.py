@@ -25,24 +25,21 @@ def inject(target: str) -> dict[str, Any]:
         FaultError: The fault could not be applied or does not bite; nothing is left behind.
     """
     path = toxiproxy.healthy_path(session(), target)
-    client = Toxiproxy(path.session.stack.toxiproxy)
-    try:
-        enabled = client.proxy(path.edge.proxy).enabled
-        fault = Injection(
-            kind=KIND,
-            target=target,
-            verb="toxiproxy.enable",
-            arguments={**path.arguments, "enabled": "true" if enabled else "false"},
-            look="refused",
-            before=str(path.before),
-        )
+    server = Toxiproxy(path.session.stack.toxiproxy)
+    enabled = server.proxy(path.edge.proxy).enabled
+    fault = Injection(
+        kind=KIND,
+        target=target,
+        verb="toxiproxy.enable",
+        arguments={**path.arguments, "enabled": "true" if enabled else "false"},
+        look="refused",
+        before=str(path.before),
+    )
 
-        def apply(_: Entry) -> None:
-            client.set_enabled(path.edge.proxy, enabled=False)
+    def apply(_: Entry) -> None:
+        server.set_enabled(path.edge.proxy, enabled=False)
 
-        return injection.proven(injection.inject(path.session, fault, apply))
-    finally:
-        client.close()
+    return injection.proven(injection.inject(path.session, fault, apply))
 
 
 def heal(target: str) -> list[dict[str, str]]:

@@ -137,11 +137,8 @@ def add(
     )
 
     def apply(entry: Entry) -> None:
-        client = Toxiproxy(path.session.stack.toxiproxy)
-        try:
-            client.add_toxic(path.edge.proxy, replace(toxic, name=entry.id))
-        finally:
-            client.close()
+        server = Toxiproxy(path.session.stack.toxiproxy)
+        server.add_toxic(path.edge.proxy, replace(toxic, name=entry.id))
 
     return injection.inject(path.session, fault, apply)
 

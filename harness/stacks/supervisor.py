@@ -164,11 +164,8 @@ class Supervisor:
     def _make_proxies(self) -> None:
         """A Toxiproxy that was started anew knows no proxy."""
         server = Toxiproxy(descriptor(self.plan, {}).toxiproxy)
-        try:
-            for edge in self.plan.edges:
-                server.create(name=edge.proxy, listen=edge.listen, upstream=edge.upstream)
-        finally:
-            server.close()
+        for edge in self.plan.edges:
+            server.create(name=edge.proxy, listen=edge.listen, upstream=edge.upstream)
 
     def _on_change(self) -> None:
         if self._all_up and not self._stop.is_set():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,15 @@ def test_the_help_loads_nothing_heavy() -> None:
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert len(loaded) > 20
     assert {name.split(".")[0] for name in loaded} & HEAVY == set()
+
+
+def test_a_plain_recover_loads_only_what_heals(own_state: Path) -> None:
+    """It promises 5 s, on a machine that may be in trouble."""
+    done = harness("recover", before=("-X", "importtime"))
+    assert (done.returncode, done.stdout) == (0, "clean\n")
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "harness.verbs" in loaded
+    assert {name.split(".")[0] for name in loaded} & (HEAVY | {"typer"}) == set()
 
 
 def test_the_help_is_quick() -> None:

@@ -1,6 +1,5 @@
 """The local stack with its real servers: up, broken in parts, and gone without a trace."""
 
-import contextlib
 import json
 import os
 import signal
@@ -73,10 +72,6 @@ def own_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Local
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     yield LocalStack()
     LocalStack().down()
-
-
-def toxiproxy(stack: StackDescriptor) -> contextlib.closing[Toxiproxy]:
-    return contextlib.closing(Toxiproxy(stack.toxiproxy))
 
 
 def service(stack: StackDescriptor, name: str) -> ServiceStatus:
@@ -157,19 +152,19 @@ def test_the_gateway_really_uses_the_proxied_edges(stack: StackDescriptor) -> No
     for name, upstream in cuts.items():
         edge = stack.edges[name]
         cut = Toxic(name="cut", type="reset_peer", stream="downstream", attributes={"timeout": 0})
-        with toxiproxy(stack) as server:
-            server.add_toxic(edge.proxy, cut)
-            try:
-                path, body = (
-                    ("/recommendations/u1", None)
-                    if upstream == "recommender"
-                    else ("/assistant", {"prompt": "x"})
-                )
-                answer = ask(gateway, path, body)
-                assert answer.status == 200
-                assert answer.degraded.startswith(f"{upstream}-")
-            finally:
-                server.remove_toxic(edge.proxy, "cut")
+        server = Toxiproxy(stack.toxiproxy)
+        server.add_toxic(edge.proxy, cut)
+        try:
+            path, body = (
+                ("/recommendations/u1", None)
+                if upstream == "recommender"
+                else ("/assistant", {"prompt": "x"})
+            )
+            answer = ask(gateway, path, body)
+            assert answer.status == 200
+            assert answer.degraded.startswith(f"{upstream}-")
+        finally:
+            server.remove_toxic(edge.proxy, "cut")
         eventually(
             lambda path=path, body=body: ask(gateway, path, body).degraded,  # type: ignore[misc]
             lambda mark: not mark,
@@ -210,8 +205,7 @@ def test_a_restarted_toxiproxy_has_its_proxies_again(stack: StackDescriptor) -> 
         lambda now: now.state == "up" and now.identity != old.identity,
         "toxiproxy up again",
     )
-    with toxiproxy(stack) as server:
-        proxies = server.proxies()
+    proxies = Toxiproxy(stack.toxiproxy).proxies()
     assert {(p.name, p.listen, p.upstream) for p in proxies.values()} == {
         (edge.proxy, edge.listen, edge.upstream) for edge in stack.edges.values()
     }

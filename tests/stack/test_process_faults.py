@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -178,8 +177,8 @@ def test_a_kill_may_be_waited_with_but_is_not_held(stack: StackDescriptor, log: 
 def test_a_server_of_the_harness_itself_may_be_killed(stack: StackDescriptor) -> None:
     kill.inject("toxiproxy")
     kill.heal("toxiproxy")
-    with closing(Toxiproxy(stack.toxiproxy)) as server:
-        assert set(server.proxies()) == {edge.proxy for edge in stack.edges.values()}
+    proxies = Toxiproxy(stack.toxiproxy).proxies()
+    assert set(proxies) == {edge.proxy for edge in stack.edges.values()}
 
 
 # -- what hits nobody is no fault
