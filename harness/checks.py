@@ -9,6 +9,7 @@ from harness import evidence as kinds
 from harness.alert_checks import alert_check
 from harness.baseline_checks import baseline_check
 from harness.evidence import Evidence
+from harness.growth_checks import growth_check
 from harness.judge import (
     Windows,
     judge_load,
@@ -20,6 +21,7 @@ from harness.model import (
     BaselineThreshold,
     Check,
     Condition,
+    GrowthLimit,
     Objective,
     Outcome,
     Phase,
@@ -61,6 +63,8 @@ def _irrefutable(condition: Condition) -> bool:
             return condition.within_s is None
         case Threshold():
             return condition.stat == "" and not condition.at_end
+        case GrowthLimit():
+            return True  # its interval knows how long steady was
         case _:
             return False
 
@@ -122,6 +126,8 @@ def _dispatch(
             return (recovery_check(objective, condition, windows, evidence),)
         case AlertExpectation():
             return (alert_check(objective, condition, windows, evidence),)
+        case GrowthLimit():
+            return (growth_check(objective, condition, windows, evidence),)
 
 
 def _bystanders(evidence: Evidence, windows: Windows) -> Iterable[Check]:

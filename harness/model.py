@@ -7,6 +7,7 @@ Frozen, checked when built, units in the names. Times are seconds since the epoc
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -60,6 +61,7 @@ class Unit(StrEnum):
     SECONDS = "s"
     RATIO = "ratio"
     PER_SECOND = "/s"
+    BYTES = "B"
     NUMBER = ""
 
 
@@ -74,17 +76,7 @@ class Op(StrEnum):
 
     def holds(self, value: float, limit: float) -> bool:
         """Whether ``value op limit``; NaN never holds."""
-        match self:
-            case Op.LT:
-                return value < limit
-            case Op.LE:
-                return value <= limit
-            case Op.GT:
-                return value > limit
-            case Op.GE:
-                return value >= limit
-            case Op.EQ:
-                return value == limit
+        return bool(getattr(operator, self.name.lower())(value, limit))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +144,16 @@ class AlertExpectation:
     within_s: float | None
 
 
-Condition = Threshold | BaselineThreshold | RecoveryLimit | AlertExpectation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowthLimit:
+    """``memory does not reach 512MB within 24h``: at the growth of steady, counted from its end."""
+
+    subject: str
+    limit: Quantity
+    within_s: float
+
+
+Condition = Threshold | BaselineThreshold | RecoveryLimit | AlertExpectation | GrowthLimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,10 @@
 """The objective language: one line in, one frozen condition out, and back again.
 
-    objective := recovery | alert | baseline | threshold
+    objective := recovery | alert | growth | baseline | threshold
     recovery  := "recovery" ["of" NAME] "<" DURATION
                  ["from" ("injection" | "heal")] ["sustained" DURATION]
     alert     := "alert" NAME ("fires" "within" DURATION | "does" "not" "fire")
+    growth    := NAME "does" "not" "reach" QUANTITY "within" DURATION
     baseline  := NAME "." STAT "<=" "baseline" "+" PERCENT during
     threshold := NAME ["." STAT] OP QUANTITY [during | "at" "end" | "for" DURATION]
     during    := "during" PHASE {"," PHASE}
@@ -20,6 +21,7 @@ from harness.model import (
     AlertExpectation,
     BaselineThreshold,
     Condition,
+    GrowthLimit,
     Op,
     Phase,
     Quantity,
@@ -69,6 +71,8 @@ def parse(text: str) -> Condition:
         condition: Condition = _recovery(tokens)
     elif first == "alert" and tokens.peek() not in (".", "<", "<=", ">", ">=", "=="):
         condition = _alert(tokens)
+    elif tokens.peek() == "does":
+        condition = _growth(first, tokens)
     else:
         condition = _threshold(first, tokens)
     tokens.end()
@@ -94,6 +98,9 @@ def show(condition: Condition) -> str:
             if condition.within_s is None:
                 return f"alert {condition.alert} does not fire"
             return f"alert {condition.alert} fires within {show_duration(condition.within_s)}"
+        case GrowthLimit():
+            limit, within = show_quantity(condition.limit), show_duration(condition.within_s)
+            return f"{condition.subject} does not reach {limit} within {within}"
 
 
 def _show_threshold(condition: Threshold) -> str:
@@ -125,6 +132,17 @@ def _alert(tokens: _Tokens) -> AlertExpectation:
     tokens.expect("not")
     tokens.expect("fire")
     return AlertExpectation(alert=name, within_s=None)
+
+
+def _growth(subject: str, tokens: _Tokens) -> GrowthLimit:
+    for word in ("does", "not", "reach"):
+        tokens.expect(word)
+    limit = tokens.quantity()
+    tokens.expect("within")
+    within_s = tokens.duration_s()
+    if within_s <= 0:
+        raise ObjectiveError(f"{subject} needs a time above 0 to grow in, such as `within 24h`")
+    return GrowthLimit(subject=subject, limit=limit, within_s=within_s)
 
 
 def _threshold(subject: str, tokens: _Tokens) -> Threshold | BaselineThreshold:

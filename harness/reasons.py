@@ -20,6 +20,7 @@ REASONS: Mapping[str, str] = {
         "Too little to decide: in steady under 10 s, or too few effectively independent requests "
         "(299 for a p99); under 10 requests elsewhere."
     ),
+    "leak": "It grows so fast that it reaches its limit within the time that it must last.",
     "limit_violated": "The observed value is on the wrong side of its limit.",
     "load_lost": "The load generator died before its time.",
     "load_saturated": "The load generator itself was late: its latencies cannot be believed.",

@@ -11,6 +11,7 @@ from harness.model import (
     AlertExpectation,
     BaselineThreshold,
     Condition,
+    GrowthLimit,
     Op,
     Phase,
     Quantity,
@@ -87,6 +88,18 @@ READ = {
         "alert UnderReplicated does not fire",
         AlertExpectation(alert="UnderReplicated", within_s=None),
     ),
+    "a growth": (
+        "memory does not reach 512MB within 24h",
+        GrowthLimit(
+            subject="memory", limit=Quantity(value=512e6, unit=Unit.BYTES), within_s=86_400.0
+        ),
+    ),
+    "a growth of something that is counted": (
+        "descriptors does not reach 1024 within 7d",
+        GrowthLimit(
+            subject="descriptors", limit=Quantity(value=1024, unit=Unit.NUMBER), within_s=604_800.0
+        ),
+    ),
     "a baseline": (
         "orders.p99 <= baseline +15% during steady",
         BaselineThreshold(subject="orders", stat="p99", margin=0.15, phases=(Phase.STEADY,)),
@@ -130,7 +143,7 @@ REFUSED = {
     "a word where the limit goes": (
         "orders.p99 < fast during steady",
         "expected a limit before 'fast during steady': 'fast' is not a limit; write a number "
-        "with its unit: 250ms, 0.1%, 100/s or 100",
+        "with its unit: 250ms, 0.1%, 100/s, 512MB or 100",
     ),
     "an unknown statistic": (
         "orders.p99x < 1s during steady",
@@ -216,6 +229,16 @@ REFUSED = {
     "an alert without a limit": ("alert X fires", "expected `within` at the end"),
     "an alert that does nothing": ("alert X does", "expected `not` at the end"),
     "an alert that might": ("alert X may fire", "expected one of fires, does before 'may fire'"),
+    "a growth that does": ("memory does reach 5", "expected `not` before 'reach 5'"),
+    "a growth without an end": ("memory does not grow", "expected `reach` before 'grow'"),
+    "a growth without a time": (
+        "memory does not reach 512MB",
+        "expected `within` at the end",
+    ),
+    "a growth within no time": (
+        "memory does not reach 512MB within 0s",
+        "memory needs a time above 0 to grow in, such as `within 24h`",
+    ),
     "a baseline that must be exceeded": (
         "orders.p99 >= baseline +15% during steady",
         "a baseline objective reads `name.stat <= baseline +10% during …`",
@@ -337,6 +360,12 @@ conditions = st.one_of(
         sustained_s=st.none() | durations,
     ),
     st.builds(AlertExpectation, alert=names, within_s=st.none() | durations),
+    st.builds(
+        GrowthLimit,
+        subject=names.filter(lambda name: name != "alert"),
+        limit=st.sampled_from(Unit).flatmap(lambda unit: quantity(unit, numbers)),
+        within_s=durations,
+    ),
 )
 
 
@@ -347,7 +376,7 @@ def test_every_condition_that_is_shown_reads_back_as_itself(condition: Condition
 
 WORDS = """
 orders recovery alert of . < <= == p99 errors 250ms 1% 5 during steady , after at end for 10s
-from heal sustained fires within does not fire baseline +15%
+from heal sustained fires within does not fire reach 512MB baseline +15%
 """
 words = st.sampled_from(WORDS.split())
 

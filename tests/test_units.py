@@ -108,12 +108,18 @@ QUANTITIES = {
     "a rate": ("100/s", 100.0, Unit.PER_SECOND),
     "a rate per minute": ("90/m", 1.5, Unit.PER_SECOND),
     "a plain number": ("100", 100.0, Unit.NUMBER),
+    "a size in thousands": ("512MB", 512e6, Unit.BYTES),
+    "a size in powers of 1,024": ("1.5KiB", 1536.0, Unit.BYTES),
+    "single bytes": ("7B", 7.0, Unit.BYTES),
     "a negative number": ("-3.5", -3.5, Unit.NUMBER),
 }
 NOT_QUANTITIES = {
     "nothing": "",
     "a word": "many",
     "an unknown unit": "5kg",
+    "a size without its B": "512M",
+    "a size in bits": "512Mb",
+    "a size too large": "9" * 400 + "GB",
     "an exponent": "1e3",
     "infinity": "inf",
     "not a number": "nan",

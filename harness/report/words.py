@@ -81,7 +81,16 @@ def _value(number: float, unit: str, more: int) -> str:
             return f"{_number(number * 100, _percent_digits(number), more)} %"
         case "/s":
             return f"{_number(number, 1, more)}/s"
+        case "B":
+            return _size(number, more)
     return _number(number, 0 if abs(number) >= 1000 else 3, more)
+
+
+def _size(number: float, more: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(number) >= size:
+            return f"{_number(number / size, 1, more)} {unit}"
+    return f"{_number(number, 0, more)} B"
 
 
 def _percent_digits(ratio: float) -> int:

@@ -8,6 +8,7 @@ from harness.model import (
     AlertExpectation,
     BaselineThreshold,
     Condition,
+    GrowthLimit,
     Op,
     Phase,
     RecoveryLimit,
@@ -52,6 +53,8 @@ def _objective(root: Node, condition: Condition, objectives: list[Line]) -> Iter
             yield from _recovery(root, condition, objectives)
         case AlertExpectation():
             yield from _alert(root, condition)
+        case GrowthLimit():
+            yield from _growth(root, condition)
 
 
 def _subject(root: Node, condition: Threshold | BaselineThreshold) -> Iterator[str]:
@@ -124,6 +127,11 @@ def _alert(root: Node, condition: AlertExpectation) -> Iterator[str]:
         yield "alerts need Prometheus, but `metrics: none` says that there is none"
     if condition.within_s is not None and not injects(root):
         yield "an alert can be awaited only after a fault, and faults is empty"
+
+
+def _growth(root: Node, condition: GrowthLimit) -> Iterator[str]:
+    if condition.subject not in sli_names(root):
+        yield unknown_sli(condition.subject, sli_names(root))
 
 
 def _abort(root: Node, condition: Condition) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from harness.model import (
     Condition,
+    GrowthLimit,
     Op,
     Phase,
     RecoveryFrom,
@@ -19,6 +20,7 @@ from harness.objectives import quantile_of, show
 from harness.units import show_duration
 
 _GROWING = (Op.LT, Op.LE)
+SHORTEST_SOAK_S = 60.0  #: a scrape a second then gives room for the noise to be seen as noise
 
 
 def undecidable(scenario: Scenario) -> tuple[str, ...]:
@@ -38,6 +40,8 @@ def _warnings(scenario: Scenario, condition: Condition) -> Iterator[str]:
             yield from _share_warnings(scenario, condition)
         case RecoveryLimit():
             yield from _recovery_warnings(scenario, condition)
+        case GrowthLimit():
+            yield from _growth_warnings(scenario, condition)
 
 
 def _recovery_warnings(scenario: Scenario, condition: RecoveryLimit) -> Iterator[str]:
@@ -50,6 +54,15 @@ def _recovery_warnings(scenario: Scenario, condition: RecoveryLimit) -> Iterator
         yield (
             f"{show(condition)} needs {show_duration(needed_s)} after the heal, watched are "
             f"{show_duration(watched_s)} (recovery and after); lengthen phases.recovery"
+        )
+
+
+def _growth_warnings(scenario: Scenario, condition: GrowthLimit) -> Iterator[str]:
+    if scenario.phases.steady_s < SHORTEST_SOAK_S:
+        yield (
+            f"{show(condition)} is judged on steady, of which only "
+            f"{show_duration(scenario.phases.steady_s)} are planned; "
+            f"set phases.steady to {show_duration(SHORTEST_SOAK_S)} or more"
         )
 
 

@@ -24,7 +24,8 @@ from harness.scenario.fields import (
 OBJECTIVE_HELP = (
     "One line: `name.stat < limit during phase, …`, `sli < limit at end`, "
     "`recovery of name < 30s from heal sustained 10s`, `alert Name fires within 60s`, "
-    "`alert Name does not fire`, or `name.stat <= baseline +15% during steady`. "
+    "`alert Name does not fire`, `sli does not reach 512MB within 24h`, or "
+    "`name.stat <= baseline +15% during steady`. "
     "Load statistics: p50, p95, p99, p999 (any quantile), errors, availability, degraded, "
     "goodput. SLI statistics: none (every sample), min, max, mean, last. "
     "Phases: warmup, steady, fault, recovery, after."
@@ -35,6 +36,7 @@ OBJECTIVE_EXAMPLES = [
     "recovery of orders < 30s from heal sustained 10s",
     "lag < 100 at end",
     "alert HighErrorRate fires within 60s",
+    "memory does not reach 512MB within 24h",
     "orders.p99 <= baseline +15% during steady",
 ]
 #: Options of ``stack`` that mean something to each driver.

@@ -25,6 +25,8 @@ ROWS = [
     ("zero is never proven", "http.errors <= 0% during steady", "30s", ["http.errors <= 0% during steady can never be proven: no number of requests shows a share of zero"]),
     ("all is never proven", "http.availability >= 100% during steady", "30s", ["http.availability >= 100% during steady can never be proven: no number of requests shows a share of zero"]),
     ("recovery beyond what is watched", "recovery < 65s sustained 10s", "30s", ["recovery < 65s sustained 10s needs 75s after the heal, watched are 70s (recovery and after); lengthen phases.recovery"]),
+    ("a growth in less than a minute", "memory does not reach 1GB within 24h", "30s", ["memory does not reach 1GB within 24h is judged on steady, of which only 30s are planned; set phases.steady to 60s or more"]),
+    ("a growth in a minute", "memory does not reach 1GB within 24h", "60s", []),
 ]  # fmt: skip
 
 
@@ -33,7 +35,9 @@ ROWS = [
 )
 def test_undecidable(line: str, steady: str, expected: list[str]) -> None:
     text = changed(INLINE, "metrics: none", f"metrics: none\nphases: {{steady: {steady}}}")
-    if line.startswith("recovery"):
+    if line.startswith("memory"):
+        text = text.replace("metrics: none", "slis: {memory: {query: rss}}") + f"  - {line}\n"
+    elif line.startswith("recovery"):
         text += f"  - {line}\n"
     else:
         text = changed(text, "http.errors < 2% during steady", line)

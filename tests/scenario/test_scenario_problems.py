@@ -406,6 +406,12 @@ IN_GOOD = [
         ["16:5: `for` is for abort conditions; an objective says `during` or `at end`"],
     ),
     (
+        "only an SLI can grow",
+        "lag < 100 at end",
+        "orders does not reach 512MB within 24h",
+        ["16:5: there is no SLI 'orders'; known: lag"],
+    ),
+    (
         "recovery needs to know what well is",
         "lag < 100 at end",
         "recovery of order < 30s",
