@@ -13,15 +13,18 @@ from typing import Any
 
 from harness.errors import InvalidError
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """One service of a stack.
 
-    ``identities`` name the running instances (``pid:start_time`` locally), so that a
-    restarted instance is never mistaken for the old one.
+    ``identities`` name the running instances (``pid:start_time`` locally,
+    ``<container id>:<start time>`` under compose), so that a
+    restarted instance is never mistaken for the old one. ``url`` begins with ``tcp://``, and
+    ``health_path`` is empty, where the service speaks another language than HTTP; both are
+    empty where it has no port.
     """
 
     name: str
@@ -59,6 +62,9 @@ class StackDescriptor:
     alertmanager: str = ""
     toxiproxy: str = ""
     control: str = ""  #: path of the supervisor's control socket, local driver only
+    project: str = ""  #: compose driver only
+    engine: str = ""  #: id of the container engine, compose driver only
+    engine_url: str = ""  #: where that engine answers, compose driver only
     services: Mapping[str, Service] = field(default_factory=dict)
     edges: Mapping[str, Edge] = field(default_factory=dict)
     defects: tuple[str, ...] = ()
@@ -76,6 +82,9 @@ def dump(stack: StackDescriptor) -> str:
         "alertmanager": stack.alertmanager,
         "toxiproxy": stack.toxiproxy,
         "control": stack.control,
+        "project": stack.project,
+        "engine": stack.engine,
+        "engine_url": stack.engine_url,
         "services": {
             s.name: {"url": s.url, "health_path": s.health_path, "identities": list(s.identities)}
             for s in stack.services.values()
@@ -116,6 +125,9 @@ def load(text: str, place: str) -> StackDescriptor:
             alertmanager=raw["alertmanager"],
             toxiproxy=raw["toxiproxy"],
             control=raw["control"],
+            project=raw["project"],
+            engine=raw["engine"],
+            engine_url=raw["engine_url"],
             services={
                 name: Service(
                     name=name,

@@ -12,20 +12,24 @@ NO_ANSWER = "no answer"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """What one request met; ``status`` is 0 when there was no complete answer."""
+    """What one request met; ``status`` is 0 when there was no complete answer.
+
+    ``parted`` is for servers of another language than HTTP: they took leave in return.
+    """
 
     elapsed_s: float
     status: int
     problem: str = ""
+    parted: bool = False
 
     @property
     def answered(self) -> bool:
-        """Whether a complete HTTP answer of a healthy service came back."""
-        return 200 <= self.status < 300
+        """Whether a complete HTTP answer of a healthy service came back, or its leave."""
+        return self.parted or 200 <= self.status < 300
 
     def __str__(self) -> str:
         """Short text for proofs, such as ``200 in 3 ms``."""
-        what = str(self.status) if self.status else self.problem
+        what = str(self.status) if self.status else self.problem or "a goodbye in return"
         return f"{what} in {self.elapsed_s * 1000:.0f} ms"
 
 
@@ -76,6 +80,32 @@ def request(address: str, path: str, timeout_s: float) -> Probe:
         return Probe(elapsed_s=time.monotonic() - started, status=0, problem=_name(error))
     finally:
         connection.close()
+
+
+def goodbye(address: str, timeout_s: float) -> Probe:
+    """Connect to ``host:port``, end our half of the connection, and wait for the other half's end.
+
+    The one question that every server of a TCP language answers, and that none minds: a
+    server that does not run, or is frozen behind an open port, cannot end its half.
+    """
+    host, _, port = address.rpartition(":")
+    started = time.monotonic()
+    try:
+        with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(4096):
+                if time.monotonic() - started >= timeout_s:
+                    raise TimeoutError  # it goes on talking, and never ends
+        return Probe(elapsed_s=time.monotonic() - started, status=0, parted=True)
+    except OSError as error:
+        return Probe(elapsed_s=time.monotonic() - started, status=0, problem=_name(error))
+
+
+def ask(address: str, health_path: str, timeout_s: float) -> Probe:
+    """Ask a service whether it is well: by HTTP where it has a health path, else by a goodbye."""
+    if health_path:
+        return request(address, health_path, timeout_s)
+    return goodbye(address, timeout_s)
 
 
 def listens(address: str, timeout_s: float = 0.5) -> bool:

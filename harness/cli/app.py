@@ -29,7 +29,7 @@ app = typer.Typer(
     epilog=EPILOG,
     help="Load, fault, verdict: one scenario file tells whether users noticed.",
 )
-stack_app = typer.Typer(no_args_is_help=True, help="The embedded stack: bring it up or down.")
+stack_app = typer.Typer(no_args_is_help=True, help="The system under test: up, down, attach.")
 faults_app = typer.Typer(invoke_without_command=True, help="Faults that are not proven healed.")
 baseline_app = typer.Typer(no_args_is_help=True, help="Accepted runs that others are compared to.")
 app.add_typer(stack_app, name="stack")
@@ -61,13 +61,15 @@ class Schema(StrEnum):
 
 
 class Driver(StrEnum):
-    """Drivers of the embedded stack."""
+    """Drivers that can bring a stack up."""
 
     LOCAL = "local"
+    COMPOSE = "compose"
 
 
 Output = Annotated[Form, typer.Option("-o", "--output", help="What to print.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
+Project = Annotated[str | None, typer.Option("-p", "--project", help="Compose project.")]
 RESULTS = Path("results/runs")
 BASELINES = Path("results/baselines")
 
@@ -214,24 +216,41 @@ def baseline_accept(
 @stack_app.command("up")
 def stack_up(
     driver: Annotated[Driver, typer.Option("--stack", help="Driver.")] = Driver.LOCAL,
-    defect: Annotated[list[str] | None, typer.Option(help="Plant a defect.")] = None,
+    defect: Annotated[list[str] | None, typer.Option(help="Plant a defect (local).")] = None,
     port: Annotated[
-        list[str] | None, typer.Option(help="service=port; the others are chosen.")
+        list[str] | None, typer.Option(help="service=port; the others are chosen (local).")
+    ] = None,
+    project: Project = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Compose file; docker-compose.yml by default.")
     ] = None,
     output: Output = Form.TEXT,
 ) -> int:
     """Bring the stack up and print where its parts answer."""
     from harness.cli import stacks
 
-    return stacks.up(driver, tuple(defect or ()), tuple(port or ()), output)
+    if driver == Driver.COMPOSE:
+        return stacks.up_compose(project, file, output)
+    return stacks.up(tuple(defect or ()), tuple(port or ()), output)
+
+
+@stack_app.command("attach")
+def stack_attach(
+    project: Annotated[str, typer.Option("-p", "--project", help="Name of the project.")],
+    output: Output = Form.TEXT,
+) -> int:
+    """Attach to a compose project that runs already; nothing of it is changed."""
+    from harness.cli import stacks
+
+    return stacks.attach(project, output)
 
 
 @stack_app.command("down")
-def stack_down() -> int:
-    """Stop the stack and everything in it."""
+def stack_down(project: Project = None) -> int:
+    """Stop the embedded stack; a compose project only if it was brought up here."""
     from harness.cli import stacks
 
-    return stacks.down()
+    return stacks.down(project)
 
 
 @stack_app.command("status")

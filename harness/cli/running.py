@@ -19,7 +19,7 @@ from harness.chaos import ChaosToolkit
 from harness.cli import words
 from harness.cli.documents import render, render_all
 from harness.cli.interrupts import Interrupts
-from harness.cli.target import LocalTarget
+from harness.cli.target import target_of
 from harness.conclusion import Conclusion, conclude
 from harness.errors import ExitCode, InvalidError, ScenarioError
 from harness.files import lever, project_root
@@ -32,7 +32,6 @@ from harness.run import run
 from harness.safety import Safety
 from harness.scenario import parse, undecidable
 from harness.scenario.resolve import resolved
-from harness.stacks.registry import stack_id_local
 from harness.units import parse_duration_s
 
 QUICKSTART = Path("scenarios/quickstart.yaml")
@@ -223,7 +222,7 @@ def _run_in(scenario: Scenario, request: Request, folder: store.RunFolder) -> Ex
     folder.write(store.SCENARIO, store.scenario_text(resolved(scenario)).encode())
     key = plan["environment"]["key"]
     known = baselines.accepted(Path("results/baselines"), scenario.name, key)
-    stack_id = stack_id_local(project_root())
+    target = target_of(scenario.stack, request.defects, root, words.note)
     words.note(f"{scenario.name}: run {folder.run_id}")
     view = make_view(sys.stderr)
     try:
@@ -232,12 +231,12 @@ def _run_in(scenario: Scenario, request: Request, folder: store.RunFolder) -> Ex
                 scenario=scenario,
                 clock=interrupts,
                 stop=interrupts,
-                stack=LocalTarget(request.defects, words.note),
+                stack=target,
                 load=LocustLoad(
                     scenario.load, root, folder.path / store.SAMPLES, seed=plan["seed"]
                 ),
                 chaos=chaos,
-                faults=Safety(stack_id, folder.run_id, folder.path),
+                faults=Safety(target.id, folder.run_id, folder.path),
                 metrics=None if scenario.client_side_only else Prometheus(),
                 store=folder,
                 watcher=_Watcher(view),

@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from harness.cli import words
+from harness.descriptor import StackDescriptor
 from harness.errors import ExitCode, InvalidError, StackError
+from harness.stacks.compose import ComposeStack
 from harness.stacks.local import LocalStack
 from harness.stacks.provision import locate, provide, python_for_services
 from harness.stacks.reference import SERVERS
 
-DRIVERS = {"local": LocalStack}
+
+def up(defects: tuple[str, ...], ports: tuple[str, ...], output: str) -> int:
+    """Bring the embedded stack up and say where everything answers."""
+    stack = LocalStack().up(defects=defects, ports=_ports(ports), progress=words.note)
+    return _told(stack, f"stack {stack.id} is up", output)
 
 
-def up(driver: str, defects: tuple[str, ...], ports: tuple[str, ...], output: str) -> int:
-    """Bring the stack up and say where everything answers."""
-    stack = DRIVERS[driver]().up(defects=defects, ports=_ports(ports), progress=words.note)
+def up_compose(project: str | None, file: Path | None, output: str) -> int:
+    """Bring a compose project up, or attach to it, and say where everything answers."""
+    stack = ComposeStack(_named(project), file or Path("docker-compose.yml")).up(words.note)
+    return _told(stack, f"stack {stack.id} is up", output)
+
+
+def attach(project: str, output: str) -> int:
+    """Attach to a running compose project and say where everything answers."""
+    stack = ComposeStack(project).up(words.note)
+    return _told(stack, f"attached to {project}: stack {stack.id}", output)
+
+
+def down(project: str | None) -> int:
+    """Stop the embedded stack, or forget a compose project that was not brought up here."""
+    if project is None:
+        words.say("stack stopped" if LocalStack().down() else "no stack was running")
+        return ExitCode.PASS
+    known = ComposeStack(project).down()
+    words.say(f"{project} is let go" if known else f"{project} was not attached to")
+    return ExitCode.PASS
+
+
+def _named(project: str | None) -> str:
+    if project is None:
+        raise InvalidError(
+            "--stack compose needs --project.", "Say which project is meant: -p NAME."
+        )
+    return project
+
+
+def _told(stack: StackDescriptor, headline: str, output: str) -> int:
     if output == "json":
         addresses = {name: service.url for name, service in stack.services.items()}
         words.say(json.dumps({"id": stack.id, "services": addresses}, indent=2))
         return ExitCode.PASS
-    words.say(f"stack {stack.id} is up")
+    words.say(headline)
     for name, service in stack.services.items():
-        words.say(f"  {name:<14} {service.url}")
-    return ExitCode.PASS
-
-
-def down() -> int:
-    """Stop the stack."""
-    words.say("stack stopped" if LocalStack().down() else "no stack was running")
+        words.say(f"  {name:<14} {service.url or '-'}")
+    for name in stack.edges:
+        words.say(f"  {name}")
     return ExitCode.PASS
 
 

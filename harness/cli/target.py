@@ -1,12 +1,54 @@
-"""The embedded stack as the system under test of one run."""
+"""The system under test of one run: attached to, or brought up and taken down again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
 from harness.descriptor import StackDescriptor
+from harness.errors import InvalidError
+from harness.model import StackSpec
 from harness.stacks import registry
+from harness.stacks.compose import ComposeStack
 from harness.stacks.local import LocalStack
+
+Tell = Callable[[str], None]
+
+
+class Target(Protocol):
+    """A stack that a run uses."""
+
+    @property
+    def id(self) -> str:
+        """The stack's id, known before anything is started."""
+        ...
+
+    def up(self) -> StackDescriptor:
+        """Bring the stack up, or attach to it."""
+        ...
+
+    def down(self) -> None:
+        """Take the stack down if this run brought it up."""
+        ...
+
+
+def target_of(spec: StackSpec, defects: tuple[str, ...] | None, root: Path, tell: Tell) -> Target:
+    """The target that a scenario's ``stack`` names.
+
+    Args:
+        spec: The scenario's stack.
+        defects: Defects to plant, local driver only.
+        root: What a compose file's path is relative to.
+        tell: Told what is being done.
+
+    Raises:
+        InvalidError: A compose project cannot be called that.
+        FaultError: No container engine answers.
+    """
+    if spec.driver == "compose":
+        return ComposeTarget(spec, root, tell)
+    return LocalTarget(defects, tell)
 
 
 class LocalTarget:
@@ -18,11 +60,16 @@ class LocalTarget:
         progress: Told what is being done.
     """
 
-    def __init__(self, defects: tuple[str, ...] | None, progress: Callable[[str], None]) -> None:
+    def __init__(self, defects: tuple[str, ...] | None, progress: Tell) -> None:
         self._stack = LocalStack()
         self._defects = defects
         self._progress = progress
         self._ours = False
+
+    @property
+    def id(self) -> str:
+        """The stack's id."""
+        return self._stack.id
 
     def up(self) -> StackDescriptor:
         """Bring the stack up, or attach to it."""
@@ -33,5 +80,49 @@ class LocalTarget:
 
     def down(self) -> None:
         """Take the stack down if this run brought it up."""
+        if self._ours:
+            self._stack.down()
+
+
+class ComposeTarget:
+    """Attaches to a running compose project, or brings it up and takes it down again.
+
+    Args:
+        spec: The scenario's stack: ``project``, and perhaps ``file`` and ``prometheus``.
+        root: What the file's path is relative to.
+        progress: Told what is being done.
+    """
+
+    def __init__(self, spec: StackSpec, root: Path, progress: Tell) -> None:
+        file = spec.options.get("file")
+        prometheus = spec.options.get("prometheus", "")
+        self._stack = ComposeStack(
+            spec.options["project"], root / file if file else None, prometheus
+        )
+        self._progress = progress
+        self._ours = False
+
+    @property
+    def id(self) -> str:
+        """The stack's id."""
+        return self._stack.id
+
+    def up(self) -> StackDescriptor:
+        """Attach to the project, which is brought up first when it does not run.
+
+        Raises:
+            InvalidError: Nobody can tell where its users come in.
+        """
+        self._ours = not self._stack.running()
+        stack = self._stack.up(self._progress)
+        if not stack.base_url:
+            raise InvalidError(
+                f"Nothing says where the users of the project {stack.project} come in.",
+                "Publish the port of that service, and label it `harness.entry: true`.",
+            )
+        return stack
+
+    def down(self) -> None:
+        """Take the project down if this run brought it up."""
         if self._ours:
             self._stack.down()

@@ -61,6 +61,9 @@ def _stack_options(root: Node) -> Iterator[Problem]:
     stack, driver = at(root, "stack"), at(root, "stack", "driver")
     if stack is None or driver is None or str(driver.value) not in STACK_OPTIONS:
         return
+    if driver.value == "compose" and at(stack, "project") is None:
+        # It touches containers of one project, and guesses none.
+        yield Problem(driver.mark, "the driver compose needs stack.project, the project's name")
     for name in stack.keys:
         fitting = [d for d, options in STACK_OPTIONS.items() if name in options]
         if fitting and driver.value not in fitting:

@@ -64,7 +64,6 @@ def _baseline_beyond_quantiles(root: Node) -> Iterator[Mark]:
 
 
 NOT_YET: Mapping[str, Finder] = {
-    "stack driver compose": _driver("compose"),
     "stack driver kubernetes": _driver("kubernetes"),
     "stack driver external": _driver("external"),
     "targets": _key("targets"),

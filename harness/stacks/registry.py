@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
 
-from harness import control
+from harness import control, docker_engine
 from harness.descriptor import StackDescriptor
 from harness.descriptor import load as parse
-from harness.errors import InvalidError, StackError
+from harness.errors import HarnessError, InvalidError, StackError
 from harness.files import state_home
 
 ENVIRONMENT = "HARNESS_STACK"
@@ -25,17 +26,24 @@ def stack_id_local(root: Path) -> str:
     return f"local-{digest[:12]}"
 
 
+def stack_id_compose(engine_id: str, project: str) -> str:
+    """The id of a compose project on one engine; project names are safe in paths."""
+    return f"compose-{hashlib.sha256(engine_id.encode()).hexdigest()[:8]}-{project}"
+
+
 def folder(stack_id: str) -> Path:
     """Where a stack keeps its files."""
     return state_home() / "stacks" / stack_id
 
 
 def is_running(stack: StackDescriptor) -> bool:
-    """Whether the stack's supervisor answers.
+    """Whether the stack's supervisor answers, or its engine has containers of its project.
 
-    A stack without a control socket is another driver's; that its descriptor is there
-    is all that can be said here.
+    A stack with neither is another driver's; that its descriptor is there is all that can
+    be said here.
     """
+    if stack.project:
+        return _has_containers(stack)
     if not stack.control:
         return True
     try:
@@ -43,6 +51,15 @@ def is_running(stack: StackDescriptor) -> bool:
     except StackError:
         return False
     return True
+
+
+def _has_containers(stack: StackDescriptor) -> bool:
+    """In whatever state: a fault may have stopped them all."""
+    try:
+        with contextlib.closing(docker_engine.connect(stack.engine_url, stack.engine)) as engine:
+            return bool(engine.containers(stack.project))
+    except HarnessError:
+        return False
 
 
 def load(stack_id: str) -> StackDescriptor:
@@ -100,7 +117,7 @@ def _load_file(path: Path, name: str) -> StackDescriptor:
     stack = parse(text, str(path))
     if not is_running(stack):
         raise InvalidError(
-            f"{name} is not running: its descriptor {path} is stale, its supervisor is gone.",
+            f"{name} is not running: its descriptor {path} is stale, and nobody answers.",
             START_HINT,
         )
     return stack

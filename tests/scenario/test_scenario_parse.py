@@ -275,7 +275,6 @@ abort: [http.errors > 50% for 15s]
 def test_the_broker_scenario_needs_what_is_not_available_and_nothing_else() -> None:
     text = BROKER.replace("experiments/kafka-broker-down.json", "experiments/llm-timeout.json")
     assert problems(text) == [
-        "3:17: error: stack driver compose is not available in this version",
         "10:1: error: durability is not available in this version",
         "17:5: error: an objective on lost writes is not available in this version",
         "18:5: error: an objective on duplicated writes is not available in this version",

@@ -70,10 +70,10 @@ IN_GOOD = [
         ["3:8: stack: expected a mapping of keys, found 'local'"],
     ),
     (
-        "the driver compose waits",
+        "the driver compose guesses no project",
         "driver: local",
-        "driver: compose, project: shop",
-        ["3:17: stack driver compose is not available in this version"],
+        "driver: compose, file: docker-compose.yml",
+        ["3:17: the driver compose needs stack.project, the project's name"],
     ),
     (
         "the driver external waits",

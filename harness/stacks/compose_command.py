@@ -1,0 +1,79 @@
+"""Docker Compose as a command: found (v2, then v1), and told to bring a project up or down."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from harness.errors import InvalidError, StackError
+
+FIND_TIMEOUT_S = 10.0
+UP_TIMEOUT_S = 600.0  # images may have to be built or pulled
+DOWN_TIMEOUT_S = 120.0
+STOP_GRACE_S = 2
+KNOWN: tuple[tuple[str, ...], ...] = (("docker", "compose"), ("docker-compose",))
+
+
+@cache
+def command() -> tuple[str, ...]:
+    """The command that this machine has: ``docker compose``, or the older ``docker-compose``.
+
+    Raises:
+        InvalidError: It has neither.
+    """
+    for known in KNOWN:
+        try:
+            done = _run([*known, "version", "--short"], FIND_TIMEOUT_S)
+        except OSError:
+            continue
+        if done.returncode == 0:
+            return known
+    raise InvalidError(
+        "This machine has neither `docker compose` nor `docker-compose`.",
+        "Install one, or bring the project up yourself and attach to it.",
+    )
+
+
+def up(project: str, file: Path) -> None:
+    """Bring a project up and return when all of it is up, and healthy where it can tell.
+
+    Raises:
+        StackError: It did not come up.
+    """
+    # The older one has no --wait; what is not ready yet shows when it is described.
+    wait = ["--wait"] if command()[0] == "docker" else []
+    _told(project, file, ["up", "--detach", *wait], UP_TIMEOUT_S)
+
+
+def down(project: str, file: Path) -> None:
+    """Remove the project's containers and networks; volumes stay.
+
+    Raises:
+        StackError: Something of it is left.
+    """
+    arguments = ["down", "--remove-orphans", "--timeout", str(STOP_GRACE_S)]
+    _told(project, file, arguments, DOWN_TIMEOUT_S)
+
+
+def _told(project: str, file: Path, arguments: Sequence[str], timeout_s: float) -> None:
+    argv = [*command(), "--project-name", project, "--file", str(file), *arguments]
+    done = _run(argv, timeout_s)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip()[-2000:]
+        raise StackError(f"`{' '.join(argv)}` failed:\n{said}")
+
+
+def _run(argv: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise StackError(f"`{' '.join(argv)}` did not end within {timeout_s:g} s.") from error

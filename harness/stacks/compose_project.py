@@ -1,0 +1,163 @@
+"""What a running compose project offers, told from its containers, labels and images."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+from harness import probe
+from harness.containers import UP, Container, Engine
+from harness.descriptor import Edge, Service, StackDescriptor
+from harness.errors import InvalidError
+from harness.stacks import registry
+from harness.toxiproxy import Proxy, Toxiproxy
+
+DRIVER = "compose"
+HEALTH_PATH, ENTRY, EDGES = "harness.health_path", "harness.entry", "harness.edges"
+DEFAULT_HEALTH_PATH = "/healthz"
+DEFAULT_ENTRY = "gateway"
+ASK_WITHIN_S = 1.0
+
+#: Servers of the trade: how their images are called, and the port of their API.
+SERVERS: Mapping[str, int] = {"toxiproxy": 8474, "prometheus": 9090, "alertmanager": 9093}
+
+#: Ports whose servers speak no HTTP, and would log an HTTP request as an attack or a fault.
+NOT_HTTP = frozenset({3306, 5432, 5672, 6379, 9042, 9092, 27017})
+
+_ARROW = re.compile(r"\S+->\S+")
+
+
+def describe(
+    engine: Engine, project: str, prometheus: str = ""
+) -> tuple[StackDescriptor, list[str]]:
+    """The descriptor of a running project, and remarks for whoever attaches to it.
+
+    Args:
+        engine: Where it runs.
+        project: Its name.
+        prometheus: URL of a Prometheus outside of it.
+
+    Raises:
+        InvalidError: Nothing of it runs.
+        FaultError: Its Toxiproxy does not answer.
+    """
+    found = [c for c in engine.containers(project) if c.state in UP]
+    if not found:
+        raise InvalidError(
+            f"No container of a compose project {project!r} runs on the engine at {engine.url}.",
+            f"Bring it up, such as with `docker compose -p {project} up -d --wait`.",
+        )
+    services: dict[str, Service] = {}
+    for _, group in groupby(found, key=lambda c: c.service):
+        services |= _services(tuple(group))
+    servers = {kind: _server(found, kind) for kind in SERVERS}
+    stack = StackDescriptor(
+        id=registry.stack_id_compose(engine.id, project),
+        driver=DRIVER,
+        base_url=_entry(found, services),
+        prometheus=prometheus or servers["prometheus"],
+        alertmanager=servers["alertmanager"],
+        toxiproxy=servers["toxiproxy"],
+        project=project,
+        engine=engine.id,
+        engine_url=engine.url,
+        services=services,
+        edges=_edges(found, services, servers["toxiproxy"]),
+        versions={c.service: c.image for c in found},
+    )
+    return stack, _remarks(found)
+
+
+def _services(group: Sequence[Container]) -> dict[str, Service]:
+    """A service by its name; one that is scaled also by each of its containers."""
+    first = _service(group[0].service, group[0], tuple(c.identity for c in group))
+    if len(group) == 1:
+        return {first.name: first}
+    each = [_service(f"{c.service}.{c.number}", c, (c.identity,)) for c in group]
+    return {service.name: service for service in (first, *each)}
+
+
+def _service(name: str, container: Container, identities: tuple[str, ...]) -> Service:
+    address = container.address(container.health_port)
+    path = container.labels.get(HEALTH_PATH, "") or _default_path(container, address)
+    scheme = "http" if path else "tcp"
+    url = f"{scheme}://{address}" if address else ""
+    return Service(name=name, url=url, health_path=path, identities=identities)
+
+
+def _default_path(container: Container, address: str) -> str:
+    if not address or container.health_port in NOT_HTTP:
+        return ""
+    answered = probe.request(address, DEFAULT_HEALTH_PATH, ASK_WITHIN_S).answered
+    return DEFAULT_HEALTH_PATH if answered else ""
+
+
+def _kind(container: Container) -> str:
+    """Which of the servers of the trade it is; empty for a service of the user's own."""
+    name = container.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return next((kind for kind in SERVERS if name == kind), "")
+
+
+def _server(found: Sequence[Container], kind: str) -> str:
+    """Base URL of a server's API, empty when the project has none."""
+    addresses = [c.address(SERVERS[kind]) for c in found if _kind(c) == kind]
+    return f"http://{addresses[0]}" if addresses and addresses[0] else ""
+
+
+def _entry(found: Sequence[Container], services: Mapping[str, Service]) -> str:
+    """Where the users come in: labelled, called ``gateway``, or the only published HTTP service."""
+    labelled = [c.service for c in found if c.labels.get(ENTRY, "") not in ("", "false")]
+    http = [
+        c.service
+        for c in found
+        if c.published and not _kind(c) and services[c.service].url.startswith("http:")
+    ]
+    named = [name for name in (*labelled, DEFAULT_ENTRY) if name in services]
+    if named:
+        return services[named[0]].url
+    return services[http[0]].url if len(set(http)) == 1 else ""
+
+
+def _edges(
+    found: Sequence[Container], services: Mapping[str, Service], api: str
+) -> dict[str, Edge]:
+    """The proxies that stand between two services: by their names, or as a label says.
+
+    The label ``harness.edges`` of Toxiproxy's service reads ``proxy=caller->callee, …``.
+    """
+    if not api:
+        return {}
+    server = next(c for c in found if _kind(c) == "toxiproxy")
+    pairs = (pair.partition("=") for pair in server.labels.get(EDGES, "").split(","))
+    labelled = {proxy.strip(): name.strip() for proxy, _, name in pairs}
+    with contextlib.closing(Toxiproxy(api)) as client:
+        proxies = client.proxies().values()
+    edges = {}
+    for proxy in proxies:
+        name = labelled.get(proxy.name, proxy.name)
+        if _ARROW.fullmatch(name):
+            edges[name] = _edge(name, proxy, server, services)
+    return edges
+
+
+def _edge(name: str, proxy: Proxy, server: Container, services: Mapping[str, Service]) -> Edge:
+    callee = services.get(name.partition("->")[2])
+    port = proxy.listen.rpartition(":")[2]
+    return Edge(
+        name=name,
+        proxy=proxy.name,
+        listen=server.address(int(port)),
+        upstream=proxy.upstream,
+        health_path=callee.health_path if callee else DEFAULT_HEALTH_PATH,
+    )
+
+
+def _remarks(found: Sequence[Container]) -> list[str]:
+    return [
+        f"{c.service}: the engine chooses its published port anew at each start; load that goes "
+        "there is lost after a restart. Publish a fixed one if that is not meant."
+        for c in found
+        if c.chosen
+    ]
