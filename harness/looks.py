@@ -4,7 +4,8 @@ A look only reads. It is told the undo arguments of an entry and the effect to b
 plain data, so that anybody who holds the entry can look again.
 
 Toxicity is drawn per connection: where ``connections`` is in the effect, a look takes that
-many fresh connections at most, and the first that meets the fault is enough.
+many fresh connections at most, and the first that meets the fault is enough. So it is with
+``draws``, where the share is drawn per request; each is made on a connection of its own.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ from dataclasses import dataclass
 
 from harness import probe, service_process, stressor
 from harness.errors import FaultError
+from harness.http_looks import HTTP_LOOKS
 from harness.network_looks import NETWORK_LOOKS
 from harness.probe import Effect
 
 Arguments = Mapping[str, str]
 EffectFields = Mapping[str, float]
+
+#: What chance decides about, by the field of the effect that says how often to try.
+DRAWN = {"connections": ("connection", "toxicity"), "draws": ("request", "the share")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,10 @@ def _on_the_network(name: str) -> Callable[[Arguments, EffectFields], Seen]:
     return lambda arguments, effect: Seen(*NETWORK_LOOKS[name](arguments, effect))
 
 
+def _over_http(name: str) -> Callable[[Arguments, EffectFields], Seen]:
+    return lambda arguments, effect: Seen(*HTTP_LOOKS[name](arguments, effect))
+
+
 LOOKS: Mapping[str, Callable[[Arguments, EffectFields], Seen]] = {
     "request": _request,
     "stressor_works": lambda arguments, effect: Seen(*stressor.look_works(arguments, effect)),
@@ -47,6 +56,7 @@ LOOKS: Mapping[str, Callable[[Arguments, EffectFields], Seen]] = {
     "process_stopped": lambda arguments, _: Seen(*service_process.look_stopped(arguments)),
     "service_held_down": lambda arguments, _: Seen(*service_process.look_held_down(arguments)),
     **{name: _on_the_network(name) for name in NETWORK_LOOKS},
+    **{name: _over_http(name) for name in HTTP_LOOKS},
 }
 
 
@@ -58,11 +68,13 @@ def look(name: str, arguments: Arguments, effect: EffectFields) -> Seen:
     """
     if name not in LOOKS:
         raise FaultError(f"Unknown look {name!r}; known: {', '.join(LOOKS)}.")
-    once = {key: value for key, value in effect.items() if key != "connections"}
-    if "connections" not in effect:
+    once = {key: value for key, value in effect.items() if key not in DRAWN}
+    drawn = next((key for key in DRAWN if key in effect), None)
+    if drawn is None:
         return LOOKS[name](arguments, once)
-    most, taken, seen = int(effect["connections"]), 0, Seen(False, "")
+    most, taken, seen = int(effect[drawn]), 0, Seen(False, "")
     while taken < most and not seen.bites:
         seen, taken = LOOKS[name](arguments, once), taken + 1
-    drawn = f"connection {taken} of at most {most}; toxicity is drawn per connection"
-    return Seen(seen.bites, f"{seen.words} ({drawn})")
+    unit, chance = DRAWN[drawn]
+    of = f"{unit} {taken} of at most {most}; {chance} is drawn per {unit}"
+    return Seen(seen.bites, f"{seen.words} ({of})")

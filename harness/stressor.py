@@ -27,21 +27,21 @@ LOOK_S = 0.5
 BUSY_SHARE = 0.25
 
 
-def find(token: str) -> list[psutil.Process]:
-    """The living processes that carry a token, forks included."""
+def find(token: str, module: str = MODULE) -> list[psutil.Process]:
+    """The living helper processes of a module that carry a token, forks included."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             command = process.cmdline()
             zombie = process.status() == psutil.STATUS_ZOMBIE
-            if MODULE in command and token in command and not zombie:
+            if module in command and token in command and not zombie:
                 found.append(process)
     return found
 
 
-def end(token: str, path: str, timeout_s: float = 2.0) -> None:
+def end(token: str, path: str, timeout_s: float = 2.0, module: str = MODULE) -> None:
     """Kill every process that carries the token and remove its file; nothing there is success."""
-    processes = find(token)
+    processes = find(token, module)
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()

@@ -176,6 +176,24 @@ class Toxiproxy:
         if self.proxy(proxy).enabled is not enabled:
             raise FaultError(f"Proxy {proxy!r} is not {'enabled' if enabled else 'disabled'}.")
 
+    def move_upstream(self, proxy: str, *, from_: str, to: str) -> str:
+        """Point a proxy elsewhere if it points at ``from_``, and return where it points then.
+
+        The server closes the proxy's connections when its upstream changes, both idle ones and
+        those in use, and listens again at once. The toxics stay.
+
+        Raises:
+            FaultError: The proxy is missing, its port is taken, or the read-back differs.
+        """
+        found = self.proxy(proxy)
+        if found.upstream != from_ or from_ == to:
+            return found.upstream
+        self._call("POST", f"/proxies/{quote(proxy, safe='')}", json={"upstream": to})
+        after = self.proxy(proxy)
+        if (after.upstream, after.enabled) != (to, found.enabled):
+            raise FaultError(f"Proxy {proxy!r} reads back as {after}, not with the upstream {to}.")
+        return to
+
     def _call(
         self,
         method: str,

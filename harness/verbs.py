@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from harness import probe, service_process, stressor
+from harness import http_fault_helper, probe, service_process, stressor
 from harness.errors import FaultError
 from harness.looks import look
 from harness.toxiproxy import Toxiproxy
@@ -77,6 +77,27 @@ def _is_as_before(arguments: Arguments) -> str:
     raise FaultError(f"{arguments['listen']} accepts connections, unlike before the fault.")
 
 
+def _restore_upstream(arguments: Arguments) -> None:
+    """Past the helper again, then end it; where somebody else pointed the proxy stays."""
+    client = Toxiproxy(arguments["api"])
+    try:
+        if not _server_is_gone(arguments):
+            client.move_upstream(
+                arguments["proxy"], from_=arguments["via"], to=arguments["upstream"]
+            )
+    finally:
+        client.close()
+    http_fault_helper.end(arguments["token"])
+
+
+def _is_past_the_helper(arguments: Arguments) -> str:
+    proof = _path_is_clear_and_unbitten(arguments)
+    left = http_fault_helper.find(arguments["token"])
+    if left:
+        raise FaultError(f"The helper {arguments['token']} still runs: processes {left}.")
+    return f"{proof}; its helper does not run any more"
+
+
 def _server_is_gone(arguments: Arguments) -> bool:
     api = urlsplit(arguments["api"]).netloc
     return probe.refuses(api) and probe.refuses(arguments["listen"])
@@ -99,6 +120,14 @@ VERBS: Mapping[str, Verb] = {
         arguments=("api", "proxy", "enabled", "listen", "health_path", "clear_below_s"),
         undo=_restore_enabled,
         prove=_is_as_before,
+    ),
+    "toxiproxy.restore_upstream": Verb(
+        arguments=(
+            *("api", "proxy", "upstream", "via", "listen", "health_path", "clear_below_s"),
+            *("token", "look", "look_path", "effect"),
+        ),
+        undo=_restore_upstream,
+        prove=_is_past_the_helper,
     ),
     "stressor.end": Verb(
         arguments=("token", "path"),

@@ -358,12 +358,12 @@ def _timed(caller: http.client.HTTPConnection) -> float:
 def test_so_many_connections_miss_with_less_than_one_in_a_million(
     toxicity: float, connections: int
 ) -> None:
-    assert toxics._connections(toxicity) == connections
+    assert toxics.tries(toxicity) == connections
     assert (1 - toxicity) ** connections <= 1e-6 < (1 - toxicity) ** (connections - 1)
 
 
 def test_the_number_of_connections_is_bounded() -> None:
-    assert toxics._connections(1e-6) == toxics._connections(toxics.MIN_TOXICITY) == 270
+    assert toxics.tries(1e-6) == toxics.tries(toxics.MIN_TOXICITY) == 270
 
 
 # -- connections that were open before

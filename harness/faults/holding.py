@@ -51,9 +51,10 @@ def hold(for_s: float | str) -> dict[str, object]:
 
 
 def _witness(entry: Entry) -> Witness:
-    """Counts where callers may pass: at a proxy that has a toxic, not at one that is down."""
+    """Counts where callers may pass: at a proxy that has a toxic or leads to a helper."""
     at = entry.arguments
-    return Witness(at["api"], at["proxy"]) if "toxic" in at else Witness("", "")
+    passes = "toxic" in at or "via" in at  # and not at one that is down
+    return Witness(at["api"], at["proxy"]) if passes else Witness("", "")
 
 
 def _rest(witnesses: list[Witness], for_s: float) -> None:

@@ -120,7 +120,7 @@ def add(
         FaultError: The toxic could not be added or does not bite; it is removed again.
     """
     if toxic.toxicity < 1:
-        effect = {**effect, "connections": _connections(toxic.toxicity)}
+        effect = {**effect, "connections": tries(toxic.toxicity)}
     arguments = {**path.arguments, "toxic": "${id}"}
     # One quick answer proves the heal of what hits every request, and of nothing else.
     plain = look == "request" and toxic.toxicity == 1
@@ -178,12 +178,12 @@ def above_zero(name: str, value: int | str) -> int:
     return number
 
 
-def _connections(toxicity: float) -> int:
-    """How many fresh connections miss a fault with a chance of less than one in a million.
+def tries(share: float) -> int:
+    """How many draws all miss a fault of this share with a chance of less than one in a million.
 
     What is rarer than the least toxicity gets no more of them, and may not be seen to bite.
     """
-    return math.ceil(math.log(MISSED_BY_CHANCE) / math.log1p(-max(toxicity, MIN_TOXICITY)))
+    return math.ceil(math.log(MISSED_BY_CHANCE) / math.log1p(-max(share, MIN_TOXICITY)))
 
 
 def exchange(path: Path, *, requests: int = 1, padding: int = 0) -> Exchange:
