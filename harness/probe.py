@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
 import time
@@ -68,9 +69,35 @@ def request(address: str, path: str, timeout_s: float) -> Probe:
     The server is not asked to close: a proxy that swallows the answer would still pass the
     closing on, and silence would look like a broken connection.
     """
+    with contextlib.closing(_connection(address, timeout_s)) as connection:
+        return _get(connection, path)
+
+
+def until_unanswered(address: str, path: str, timeout_s: float, at_most: int) -> tuple[int, Probe]:
+    """GET ``path`` on one new connection after another until one gets no good answer.
+
+    All of them stay open meanwhile, as those of so many callers would.
+
+    Returns:
+        How many connections it took, and what the last one met.
+    """
+    with contextlib.ExitStack() as opened:
+        taken = 0
+        while True:
+            connection = _connection(address, timeout_s)
+            opened.callback(connection.close)
+            met, taken = _get(connection, path), taken + 1
+            if not met.answered or taken >= at_most:
+                return taken, met
+
+
+def _connection(address: str, timeout_s: float) -> http.client.HTTPConnection:
     host, _, port = address.rpartition(":")
+    return http.client.HTTPConnection(host, int(port), timeout=timeout_s)
+
+
+def _get(connection: http.client.HTTPConnection, path: str) -> Probe:
     started = time.monotonic()
-    connection = http.client.HTTPConnection(host, int(port), timeout=timeout_s)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -78,8 +105,6 @@ def request(address: str, path: str, timeout_s: float) -> Probe:
         return Probe(elapsed_s=time.monotonic() - started, status=answer.status)
     except (OSError, http.client.HTTPException) as error:
         return Probe(elapsed_s=time.monotonic() - started, status=0, problem=_name(error))
-    finally:
-        connection.close()
 
 
 def goodbye(address: str, timeout_s: float) -> Probe:

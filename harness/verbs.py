@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from harness import http_fault_helper, probe, service_process, stressor
+from harness import http_fault_helper, open_files, probe, service_process, stressor
 from harness.errors import FaultError
 from harness.looks import look
 from harness.toxiproxy import Toxiproxy
@@ -143,6 +143,11 @@ VERBS: Mapping[str, Verb] = {
         arguments=service_process.ARGUMENTS,
         undo=service_process.resume,
         prove=service_process.prove_resumed,
+    ),
+    "descriptors.restore": Verb(
+        arguments=open_files.ARGUMENTS,
+        undo=open_files.restore,
+        prove=open_files.prove_restored,
     ),
 }
 

@@ -52,6 +52,7 @@ LAYERS = {
     "namespace": 3.0,
     "container_host": 3.05,
     "service_process": 3.05,
+    "open_files": 3.06,
     "guardian_process": 3.1,
     "stacks.registry": 3.1,
     "verbs": 3.1,

@@ -132,6 +132,7 @@ faults:
   - {kind: restart, target: recommender}
   - {kind: pause, target: recommender, hold: 3s}
   - {kind: stop, target: recommender, hold: 3s}
+  - {kind: descriptors, target: recommender, hold: 3s, spare: 2}
 phases: {warmup: 1s, steady: 15s, recovery: 5s, after: 1s}
 objectives: [http.errors < 50% during fault]
 """
@@ -144,8 +145,9 @@ def test_a_kill_in_a_scenario_has_no_hold_and_is_read_back_as_it_was() -> None:
         FaultSpec(kind="restart", target="recommender"),
         FaultSpec(kind="pause", target="recommender", hold_s=3),
         FaultSpec(kind="stop", target="recommender", hold_s=3, parameters={"signal": "KILL"}),
+        FaultSpec(kind="descriptors", target="recommender", hold_s=3, parameters={"spare": 2}),
     )
     text = json.dumps(resolved(first))  # which is YAML too
     assert parse(text, path="x", environment={}, exists=lambda _: True).faults == first.faults
     functions = [a["provider"]["func"] for a in compiled("x", first.faults)["method"]]
-    assert functions == ["inject", "heal"] * 2 + ["inject", "hold", "heal"] * 2
+    assert functions == ["inject", "heal"] * 2 + ["inject", "hold", "heal"] * 3

@@ -114,6 +114,11 @@ KINDS: Mapping[str, Kind] = {
             parameters={**_SERVICE, "signal": "KILL or TERM; default KILL"},
         ),
         Kind(
+            name="descriptors",
+            summary="A service runs out of file descriptors (Linux).",
+            parameters={**_SERVICE, "spare": "how many more it may open, 0 to 64; default 0"},
+        ),
+        Kind(
             name="cpu",
             summary="Processors of the service's machine are kept busy.",
             parameters={**_SERVICE, "workers": "how many processors; default 1"},

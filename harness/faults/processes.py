@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
@@ -45,6 +45,11 @@ class Process:
     health_path: str
 
 
+def no_details(_: Process) -> Mapping[str, str]:
+    """What undoing most faults takes beyond the process itself."""
+    return {}
+
+
 def inject(
     session: Session,
     *,
@@ -54,6 +59,7 @@ def inject(
     look: str,
     apply: Callable[[Process], None],
     held: bool,
+    details: Callable[[Process], Mapping[str, str]] = no_details,
 ) -> Entry:
     """Do something to the process of a service and prove that it was done to this one.
 
@@ -65,6 +71,7 @@ def inject(
         look: How it is seen.
         apply: Applies the fault; called under the lock.
         held: Whether it lasts until it is healed.
+        details: Further arguments of the verb, read from the process before the fault.
 
     Raises:
         FaultError: There is no such service, it was not well before, or the fault hit nobody
@@ -76,7 +83,7 @@ def inject(
         kind=kind,
         target=target,
         verb=verb,
-        arguments=asdict(process),
+        arguments={**asdict(process), **details(process)},
         look=look,
         before=f"process {process.identity} got {before}",
         held=held,

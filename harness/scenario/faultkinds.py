@@ -175,6 +175,15 @@ class StopFault(HeldFault):
     )
 
 
+class DescriptorsFault(HeldFault):
+    """A service runs out of file descriptors: it can accept no connection and open no file."""
+
+    kind: Literal["descriptors"] = Field(description="What breaks.", examples=["descriptors"])
+    spare: Annotated[int, Field(ge=0, le=64)] = Field(
+        default=0, description="How many more it may open.", examples=[4]
+    )
+
+
 class CpuFault(HeldFault):
     """Processors of the service's machine are kept busy."""
 
@@ -224,6 +233,7 @@ Fault = Annotated[
     | RestartFault
     | PauseFault
     | StopFault
+    | DescriptorsFault
     | CpuFault
     | MemoryFault
     | DiskFault
@@ -244,6 +254,7 @@ FAULT_KINDS: Mapping[str, type[Shape]] = {
     "restart": RestartFault,
     "pause": PauseFault,
     "stop": StopFault,
+    "descriptors": DescriptorsFault,
     "cpu": CpuFault,
     "memory": MemoryFault,
     "disk": DiskFault,

@@ -4,96 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import control, faults, probe
-from harness.control import ServiceStatus, identity_of
+from harness.control import identity_of
 from harness.descriptor import StackDescriptor
 from harness.errors import FaultError, InvalidError
 from harness.faults import kill, pause, processes, restart, stop
 from harness.faults import session as sessions
-from harness.files import project_root
 from harness.recover import recover
 from harness.service_process import is_stopped
-from harness.stacks.local import LocalStack
 from harness.toxiproxy import Toxiproxy
 from harness.undo import State, UndoLog
 from harness.verbs import VERBS
 from tests.real import eventually
+from tests.stack.injecting import SERVICE, harness, health, killed_injector, pid_of, status
 
 pytestmark = pytest.mark.stack
-
-SERVICE = "recommender"
-
-
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        yield
-        LocalStack().down()
-
-
-def belong_to_a_run(stack: StackDescriptor, patch: pytest.MonkeyPatch) -> UndoLog:
-    """Make this process one that injects for a run on the stack."""
-    log = UndoLog(stack.id)
-    patch.setenv("HARNESS_STACK", stack.id)
-    patch.setenv("HARNESS_RUN_ID", "run-1")
-    patch.setenv("HARNESS_EPOCH", str(log.epoch()))
-    sessions.session.cache_clear()
-    return log
-
-
-@pytest.fixture
-def stack(state: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[StackDescriptor]:
-    """The stack, up; shared, because each test has to leave it well and no fault open."""
-    found = LocalStack().up()
-    log = belong_to_a_run(found, monkeypatch)
-    yield found
-    sessions.session.cache_clear()
-    left = log.snapshot().open
-    control.release(found.control, SERVICE)  # one that goes wrong must not take others with it
-    recover(log)
-    assert left == ()
-    assert {s.state for s in control.status(found.control).values()} == {"up"}
-
-
-@pytest.fixture
-def log(stack: StackDescriptor) -> UndoLog:
-    return UndoLog(stack.id)
-
-
-@pytest.fixture
-def own_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StackDescriptor]:
-    """A stack that is not shared, for tests that end it badly."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    found = LocalStack().up()
-    belong_to_a_run(found, monkeypatch)
-    yield found
-    sessions.session.cache_clear()
-    LocalStack().down()
-
-
-def status(stack: StackDescriptor, service: str = SERVICE) -> ServiceStatus:
-    return control.status(stack.control)[service]
-
-
-def health(stack: StackDescriptor, service: str = SERVICE) -> probe.Probe:
-    part = stack.services[service]
-    return probe.request(part.url.removeprefix("http://"), part.health_path, 0.5)
-
-
-def pid_of(identity: str) -> int:
-    return int(identity.partition(":")[0])
 
 
 # -- a life each
@@ -269,34 +202,6 @@ def test_a_stop_that_somebody_ends_is_noticed(stack: StackDescriptor) -> None:
 
 
 # -- whoever injected is gone
-
-INJECTOR = """
-import sys
-from harness import faults
-from harness.faults import pause, stop
-{"pause": pause, "stop": stop}[sys.argv[1]].inject("recommender")
-print("proven", flush=True)
-faults.hold("60s")
-"""
-
-
-def killed_injector(kind: str) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", INJECTOR, kind], cwd=project_root(), stdout=subprocess.PIPE
-    ) as injector:
-        assert injector.stdout is not None
-        assert injector.stdout.readline() == b"proven\n"
-        injector.kill()
-
-
-def harness(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *arguments],
-        cwd=project_root(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
