@@ -10,7 +10,7 @@ import json
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class ServiceStatus:
 
     ``state`` is one of :data:`STATES`: *up* has passed its health check, *restarting* is
     dead or not healthy yet. ``pid`` is None and ``identity`` empty without a process.
+    ``overlay`` is what :func:`overlay` laid over its environment.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ServiceStatus:
     identity: str
     ports: tuple[int, ...]
     restarts: tuple[Restart, ...] = ()
+    overlay: Mapping[str, str] = field(default_factory=dict)
 
 
 def identity_of(pid: int) -> str:
@@ -127,6 +129,24 @@ def hold(
     return _service_status(service, raw["service"])
 
 
+def overlay(
+    address: str | Path,
+    service: str,
+    environment: Mapping[str, str],
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> ServiceStatus:
+    """Let a service that is held go, with these variables on top of its own environment.
+
+    Every process of it has them until the next call; an empty mapping takes them away. Does not
+    wait until the service is healthy.
+
+    Raises:
+        StackError: No such service, it is not held down, or no answer in time.
+    """
+    request = {"verb": "overlay", "service": service, "environment": dict(environment)}
+    return _service_status(service, _ask(address, request, timeout_s)["service"])
+
+
 def release(
     address: str | Path, service: str, timeout_s: float = CHANGE_TIMEOUT_S
 ) -> ServiceStatus:
@@ -156,10 +176,11 @@ def _service_status(name: str, raw: Mapping[str, Any]) -> ServiceStatus:
         identity=raw["identity"],
         ports=tuple(raw["ports"]),
         restarts=tuple(Restart(**restart) for restart in raw["restarts"]),
+        overlay=dict(raw["overlay"]),
     )
 
 
-def _ask(address: str | Path, request: Mapping[str, str], timeout_s: float) -> dict[str, Any]:
+def _ask(address: str | Path, request: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
     verb = request["verb"]
     try:
         line = _exchange(str(address), json.dumps(request).encode() + b"\n", timeout_s)

@@ -34,8 +34,18 @@ MAX_HEADER = 1 << 16  # larger than callees commonly allow: refusing is their bu
 
 #: RFC 9110, section 7.6.1, and what older software sends.
 HOP_BY_HOP = frozenset(
-    "connection keep-alive proxy-connection proxy-authenticate proxy-authorization "
-    "te trailer transfer-encoding upgrade expect".split()
+    [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "expect",
+    ]
 )
 #: What aiohttp adds where the callee or the caller sent none.
 ADDED_TO_ANSWERS = ("Content-Type", "Date", "Server")
@@ -66,7 +76,9 @@ class FaultProxy:
 
     @web.middleware
     async def handle(
-        self, request: web.Request, handler: Handler  # noqa: ARG002 - given by this name
+        self,
+        request: web.Request,
+        handler: Handler,  # noqa: ARG002 - given by this name
     ) -> web.StreamResponse:
         """Answer one request; before any routing, so that no path is odd to us."""
         hit = self._fault.covers(request.raw_path) and self._random.random() < self._fault.share

@@ -97,7 +97,7 @@ def look_stopped(arguments: Arguments) -> tuple[bool, str]:
 def look_held_down(arguments: Arguments) -> tuple[bool, str]:
     """The supervisor keeps the service down, and nothing listens in its place."""
     try:
-        now = _status(arguments)
+        now = status_of(arguments)
     except StackError as error:
         return False, f"nobody can tell whether {arguments['service']} is held down: {error}"
     refused = probe.refuses(arguments["address"])
@@ -112,7 +112,7 @@ def look_held_down(arguments: Arguments) -> tuple[bool, str]:
 
 def ensure_running(arguments: Arguments) -> None:
     """Let the service go if it is held down, and wait until it is up."""
-    if not _went_with_its_stack(arguments):
+    if not went_with_its_stack(arguments):
         # One that hangs is told at once: several faults must not wait for it one by one.
         control.ping(arguments["control"], PING_WITHIN_S)
         control.release(arguments["control"], arguments["service"], RELEASE_WITHIN_S)
@@ -124,11 +124,11 @@ def prove_running(arguments: Arguments) -> str:
     That it is still the old one means that nobody was hit: the injector got no further than
     its intent.
     """
-    if gone := _went_with_its_stack(arguments):
+    if gone := went_with_its_stack(arguments):
         return gone
     service, old = arguments["service"], arguments["identity"]
     met = probe.request(arguments["address"], arguments["health_path"], ANSWER_WITHIN_S)
-    now = _status(arguments)
+    now = status_of(arguments)
     if now.state != "up" or not met.answered:
         raise FaultError(
             f"{service} is not back yet: it is {now.state}, and a request to "
@@ -157,7 +157,7 @@ def prove_resumed(arguments: Arguments) -> str:
     return f"{_words(identity)} of {service} runs, and a request got {met}"
 
 
-def _went_with_its_stack(arguments: Arguments) -> str:
+def went_with_its_stack(arguments: Arguments) -> str:
     """Words when supervisor and process are both gone: nothing is held by nobody.
 
     Only death counts. A supervisor that hangs will go on holding when it wakes up.
@@ -171,7 +171,12 @@ def _went_with_its_stack(arguments: Arguments) -> str:
     )
 
 
-def _status(arguments: Arguments) -> ServiceStatus:
+def status_of(arguments: Arguments) -> ServiceStatus:
+    """What the supervisor says of the service.
+
+    Raises:
+        StackError: It does not answer, or knows no such service.
+    """
     found = control.status(arguments["control"]).get(arguments["service"])
     if found is None:
         raise StackError(f"The supervisor knows no service {arguments['service']!r}.")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from harness import http_fault_helper, open_files, probe, service_process, stressor
+from harness import http_fault_helper, open_files, probe, service_clock, service_process, stressor
 from harness.errors import FaultError
 from harness.looks import look
 from harness.toxiproxy import Toxiproxy
@@ -148,6 +148,11 @@ VERBS: Mapping[str, Verb] = {
         arguments=open_files.ARGUMENTS,
         undo=open_files.restore,
         prove=open_files.prove_restored,
+    ),
+    "clock.restore": Verb(
+        arguments=service_clock.ARGUMENTS,
+        undo=service_clock.restore,
+        prove=service_clock.prove_restored,
     ),
 }
 

@@ -133,6 +133,7 @@ faults:
   - {kind: pause, target: recommender, hold: 3s}
   - {kind: stop, target: recommender, hold: 3s}
   - {kind: descriptors, target: recommender, hold: 3s, spare: 2}
+  - {kind: clock, target: recommender, hold: 3s, offset_s: -60}
 phases: {warmup: 1s, steady: 15s, recovery: 5s, after: 1s}
 objectives: [http.errors < 50% during fault]
 """
@@ -146,8 +147,9 @@ def test_a_kill_in_a_scenario_has_no_hold_and_is_read_back_as_it_was() -> None:
         FaultSpec(kind="pause", target="recommender", hold_s=3),
         FaultSpec(kind="stop", target="recommender", hold_s=3, parameters={"signal": "KILL"}),
         FaultSpec(kind="descriptors", target="recommender", hold_s=3, parameters={"spare": 2}),
+        FaultSpec(kind="clock", target="recommender", hold_s=3, parameters={"offset_s": -60}),
     )
     text = json.dumps(resolved(first))  # which is YAML too
     assert parse(text, path="x", environment={}, exists=lambda _: True).faults == first.faults
     functions = [a["provider"]["func"] for a in compiled("x", first.faults)["method"]]
-    assert functions == ["inject", "heal"] * 2 + ["inject", "hold", "heal"] * 3
+    assert functions == ["inject", "heal"] * 2 + ["inject", "hold", "heal"] * 4

@@ -9,6 +9,7 @@ from harness.cli import words
 from harness.descriptor import StackDescriptor
 from harness.errors import ExitCode, InvalidError, StackError
 from harness.stacks.compose import ComposeStack
+from harness.stacks.fetch import OPTIONAL
 from harness.stacks.local import LocalStack
 from harness.stacks.provision import locate, provide, python_for_services
 from harness.stacks.reference import SERVERS
@@ -97,9 +98,26 @@ def doctor(*, fix: bool, quiet: bool) -> int:
     else:
         if not quiet:
             words.say(f"✓ the services' Python: {python}")
+    for name, needed_by in OPTIONAL.items():
+        _mention(name, needed_by, fix=fix, quiet=quiet)
     for problem in problems:
         words.note(f"✗ {problem}")
     return ExitCode.ERROR if problems else ExitCode.PASS
+
+
+def _mention(name: str, needed_by: str, *, fix: bool, quiet: bool) -> None:
+    """Say whether a server is there that one can do without."""
+    try:
+        server = provide(name, words.note) if fix else locate(name)
+        missing = "get it with `harness doctor --fix`"
+    except StackError as error:
+        server, missing = None, str(error)
+    if quiet:
+        return
+    if server is None:
+        words.say(f"– {name} is not there; only {needed_by} would need it: {missing}")
+    else:
+        words.say(f"✓ {name} {server.version}")
 
 
 def _ports(texts: tuple[str, ...]) -> dict[str, int]:

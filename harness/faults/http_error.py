@@ -34,9 +34,7 @@ def inject(
     Raises:
         FaultError: The fault could not be applied or does not bite; nothing is left behind.
     """
-    fault = http.fault_of(
-        does=ANSWER, status=int(status), share=float(share), path=path, body=body
-    )
+    fault = http.fault_of(does=ANSWER, status=int(status), share=float(share), path=path, body=body)
     return injection.proven(
         http.inject(
             http.sight(session(), target, fault, look_path),

@@ -119,6 +119,14 @@ KINDS: Mapping[str, Kind] = {
             parameters={**_SERVICE, "spare": "how many more it may open, 0 to 64; default 0"},
         ),
         Kind(
+            name="clock",
+            summary="A service is restarted with a clock that is off (libfaketime).",
+            parameters={
+                **_SERVICE,
+                "offset_s": "seconds ahead, or behind when negative; at least 10",
+            },
+        ),
+        Kind(
             name="cpu",
             summary="Processors of the service's machine are kept busy.",
             parameters={**_SERVICE, "workers": "how many processors; default 1"},

@@ -60,6 +60,8 @@ def inject(
     apply: Callable[[Process], None],
     held: bool,
     details: Callable[[Process], Mapping[str, str]] = no_details,
+    effect: Mapping[str, float] | None = None,
+    prove_within_s: float = PROVE_WITHIN_S,
 ) -> Entry:
     """Do something to the process of a service and prove that it was done to this one.
 
@@ -72,6 +74,8 @@ def inject(
         apply: Applies the fault; called under the lock.
         held: Whether it lasts until it is healed.
         details: Further arguments of the verb, read from the process before the fault.
+        effect: What the look must meet, if it takes more than the process.
+        prove_within_s: How long to keep looking.
 
     Raises:
         FaultError: There is no such service, it was not well before, or the fault hit nobody
@@ -85,9 +89,10 @@ def inject(
         verb=verb,
         arguments={**asdict(process), **details(process)},
         look=look,
+        effect=effect or {},
         before=f"process {process.identity} got {before}",
         held=held,
-        prove_within_s=PROVE_WITHIN_S,
+        prove_within_s=prove_within_s,
     )
 
     def applied(_: Entry) -> None:

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 
 from harness.scenario.fields import LongerDuration, Shape, Text
 
+LEAST_OFFSET_S = 10  # a service tells its time to the second
+
 
 class FaultTarget(Shape):
     """What every fault has."""
@@ -184,6 +186,23 @@ class DescriptorsFault(HeldFault):
     )
 
 
+class ClockFault(HeldFault):
+    """A service is restarted with a clock that is off, and restarted again to heal it."""
+
+    kind: Literal["clock"] = Field(description="What breaks.", examples=["clock"])
+    offset_s: Annotated[int, Field(ge=-315_360_000, le=315_360_000)] = Field(
+        description="Seconds ahead, or behind when negative; at least 10.", examples=[3600]
+    )
+
+    @model_validator(mode="after")
+    def _far_enough(self) -> ClockFault:
+        if abs(self.offset_s) < LEAST_OFFSET_S:
+            raise ValueError(
+                f"offset_s {self.offset_s} must be at least {LEAST_OFFSET_S}, ahead or behind"
+            )
+        return self
+
+
 class CpuFault(HeldFault):
     """Processors of the service's machine are kept busy."""
 
@@ -234,6 +253,7 @@ Fault = Annotated[
     | PauseFault
     | StopFault
     | DescriptorsFault
+    | ClockFault
     | CpuFault
     | MemoryFault
     | DiskFault
@@ -255,6 +275,7 @@ FAULT_KINDS: Mapping[str, type[Shape]] = {
     "pause": PauseFault,
     "stop": StopFault,
     "descriptors": DescriptorsFault,
+    "clock": ClockFault,
     "cpu": CpuFault,
     "memory": MemoryFault,
     "disk": DiskFault,

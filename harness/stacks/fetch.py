@@ -32,6 +32,9 @@ class ServerSpec:
         programs: Names it may have on PATH or in a package.
         minimum: Oldest version that will do.
         debian: Debian package, or empty.
+        libraries: Further Debian packages, whose libraries it needs and a machine may lack.
+        version: Pattern of its version in what ``--version`` prints.
+        places: Patterns of paths where a distribution keeps it beside PATH.
         go_module: Path of a Go program with its version, or empty.
         go_flags: Linker flags that give it its version, which ``go install`` leaves out.
         go_program: The name ``go install`` gives it.
@@ -42,9 +45,12 @@ class ServerSpec:
     programs: tuple[str, ...]
     minimum: tuple[int, ...]
     debian: str = ""
+    libraries: tuple[str, ...] = ()
+    version: str = r"version v?(\d+(?:\.\d+)+)"
     go_module: str = ""
     go_flags: str = ""
     go_program: str = ""
+    places: tuple[str, ...] = ()
     commands: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -83,6 +89,40 @@ SPECS: Mapping[str, ServerSpec] = {
             "go": "install Go 1.23 or newer, then run the same command again",
         },
     ),
+    "faketime": ServerSpec(
+        name="faketime",
+        programs=("faketime",),
+        minimum=(0, 9),
+        version=r"Version (\d+(?:\.\d+)+)",
+        debian="faketime",
+        libraries=("libfaketime",),
+        commands={"apt": "apt-get install faketime"},
+    ),
+    "redis-server": ServerSpec(
+        name="redis-server",
+        programs=("redis-server",),
+        minimum=(6,),
+        version=r"v=(\d+(?:\.\d+)+)",
+        debian="redis-server",
+        libraries=("redis-tools", "libjemalloc2", "liblzf1"),
+        commands={"apt": "apt-get install redis-server", "brew": "brew install redis"},
+    ),
+    "postgres": ServerSpec(
+        name="postgres",
+        programs=("postgres",),
+        minimum=(12,),
+        version=r"\(PostgreSQL\) (\d+(?:\.\d+)*)",
+        # Its Debian package needs two dozen others: it is installed, or not to be had.
+        places=("/usr/lib/postgresql/*/bin/postgres",),
+        commands={"apt": "apt-get install postgresql", "brew": "brew install postgresql"},
+    ),
+}
+
+#: What only some fault kinds or services need, and what for.
+OPTIONAL: Mapping[str, str] = {
+    "faketime": "the fault kind `clock`",
+    "redis-server": "services that keep their data in Redis",
+    "postgres": "services that keep their data in PostgreSQL",
 }
 
 
@@ -157,19 +197,39 @@ def _from_debian(spec: ServerSpec, folder: Path) -> None:
             raise StackError(f"this machine has no {tool}")
     package = folder / "package"
     package.mkdir()
-    _download(spec, package)
+    names = (spec.debian, *spec.libraries)
+    _download(names, package)
     archives = list(package.glob("*.deb"))
-    if len(archives) != 1:
-        raise StackError(f"apt-get download left {len(archives)} packages instead of one")
-    run(["dpkg", "-x", str(archives[0]), str(package / "root")], timeout_s=UNPACK_TIMEOUT_S)
-    programs = package / "root" / "usr" / "bin"
-    for program in programs.iterdir():
+    if len(archives) != len(names):
+        raise StackError(f"apt-get download left {len(archives)} packages instead of {len(names)}")
+    root = package / "root"
+    for archive in archives:
+        run(["dpkg", "-x", str(archive), str(root)], timeout_s=UNPACK_TIMEOUT_S)
+    for program in (root / "usr" / "bin").iterdir():
         name = spec.name if program.name in spec.programs else program.name
         program.rename(folder / "bin" / name)
+    if spec.libraries:
+        (root / "usr" / "lib").rename(folder / "lib")
+        _run_with_libraries(folder / "bin" / spec.name)
     shutil.rmtree(package)
 
 
-def _download(spec: ServerSpec, package: Path) -> None:
+def _run_with_libraries(program: Path) -> None:
+    """Put a script in the program's place that finds the libraries unpacked beside it."""
+    real = program.parent.parent / "libexec" / program.name
+    real.parent.mkdir()
+    shutil.copy2(program, real)  # follows links: some packages have one program by many names
+    program.unlink()
+    program.write_text(
+        "#!/bin/sh\nhere=${0%/*}/..\n"
+        'for folder in "$here"/lib/*-linux-*; do '
+        'LD_LIBRARY_PATH="$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; done\n'
+        f'export LD_LIBRARY_PATH\nexec "$here/libexec/{program.name}" "$@"\n'
+    )
+    program.chmod(0o755)
+
+
+def _download(names: tuple[str, ...], package: Path) -> None:
     settings = (
         f"Acquire::http::Timeout={CONNECT_TIMEOUT_S}",
         f"Acquire::https::Timeout={CONNECT_TIMEOUT_S}",
@@ -177,13 +237,13 @@ def _download(spec: ServerSpec, package: Path) -> None:
     )
     options = [text for setting in settings for text in ("-o", setting)]
     # As root apt-get warns that its own user cannot write here, and goes on.
-    command = ["apt-get", "download", *options, spec.debian]
+    command = ["apt-get", "download", *options, *names]
     try:
         run(command, timeout_s=DOWNLOAD_TIMEOUT_S, cwd=package, environment={"LC_ALL": "C"})
     except StackError as error:
         if re.search("Unable to locate|No candidate|Can't select", error.message):
             raise StackError(
-                f"apt does not know the package {spec.debian}",
+                f"apt does not know the package{'s' * (len(names) > 1)} {', '.join(names)}",
                 "Its package lists are missing or old: run `apt-get update`, then try again.",
             ) from error
         raise

@@ -32,7 +32,7 @@ Progress = Callable[[str], None]
 class Server:
     """A server program that runs on this machine.
 
-    ``source`` is ``PATH`` or ``cache``.
+    ``source`` is ``PATH``, ``cache``, or a place where a distribution keeps it.
     """
 
     name: str
@@ -114,8 +114,14 @@ def _search(spec: ServerSpec) -> tuple[Server | None, list[Attempt]]:
 
 def _candidates(spec: ServerSpec) -> list[tuple[str, Path]]:
     on_path = [("PATH", Path(found)) for p in spec.programs if (found := shutil.which(p))]
+    kept = [(pattern, path) for pattern in spec.places for path in _matching(pattern)]
     cached = _folder(spec) / "bin" / spec.name
-    return [*on_path, ("cache", cached)] if cached.exists() else on_path
+    return [*on_path, *kept, *([("cache", cached)] if cached.exists() else [])]
+
+
+def _matching(pattern: str) -> list[Path]:
+    """Files that match an absolute pattern, the newest version first."""
+    return sorted(Path("/").glob(pattern.removeprefix("/")), reverse=True)
 
 
 def _version(spec: ServerSpec, path: Path) -> str:
@@ -152,7 +158,7 @@ def read_version(spec: ServerSpec, path: Path) -> str:
     """
     output = run([str(path), "--version"], timeout_s=VERSION_TIMEOUT_S)
     # Built without release flags, a server says "git" or nothing: that cannot be checked.
-    found = re.search(r"version v?(\d+(?:\.\d+)+)", output)
+    found = re.search(spec.version, output)
     if found is None:
         first_line = (output.strip().splitlines() or ["nothing"])[0]
         raise StackError(f"{path} does not tell its version, it says {first_line[:100]!r}")

@@ -185,6 +185,7 @@ class Supervisor:
             "ping": self._on_ping,
             "status": self._on_status,
             "hold": self._on_hold,
+            "overlay": self._on_overlay,
             "release": self._on_release,
             "down": self._on_down,
         }
@@ -201,6 +202,16 @@ class Supervisor:
         if name not in SIGNALS:
             raise StackError(f"Unknown signal {name!r}; known are {', '.join(SIGNALS)}.")
         await unit.hold(signal.Signals[f"SIG{name}"])
+        return {"service": asdict(unit.status())}
+
+    async def _on_overlay(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        unit = self._asked_for(request)
+        environment = request.get("environment")
+        if not isinstance(environment, dict) or not all(
+            isinstance(text, str) for pair in environment.items() for text in pair
+        ):
+            raise StackError("An environment is a mapping of names to values, both text.")
+        unit.overlay(environment)
         return {"service": asdict(unit.status())}
 
     async def _on_release(self, request: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,8 +7,8 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class Unit:
         self._wanted = asyncio.Event()  # cleared while the service is held
         self._wanted.set()
         self._restarts: list[Restart] = []
+        self._overlay: Mapping[str, str] = {}
 
     @property
     def identity(self) -> str:
@@ -93,6 +94,7 @@ class Unit:
             identity=self.child.identity if self.child and alive else "",
             ports=(self.plan.port,),
             restarts=tuple(self._restarts),
+            overlay=self._overlay,
         )
 
     async def start(self) -> None:
@@ -101,7 +103,8 @@ class Unit:
         Raises:
             StackError: It ended, or was not healthy in time; with the end of its log.
         """
-        self.child = child = Child(self.plan, self.log)
+        plan = replace(self.plan, env={**self.plan.env, **self._overlay})
+        self.child = child = Child(plan, self.log)
         self.events.write("started", self.plan.name, pid=child.pid, identity=child.identity)
         deadline_s = time.monotonic() + self.plan.health_limit_s
         while not await is_healthy(child.pid, self.plan.port, self.plan.health_path):
@@ -144,6 +147,21 @@ class Unit:
             raise StackError(f"{self.plan.name} did not end, not even by SIGKILL.")
         self._become("held")
 
+    def overlay(self, environment: Mapping[str, str]) -> None:
+        """Let the service go with these variables on top of its own; nothing takes them away.
+
+        Raises:
+            StackError: It is not held down: its process would go on without them.
+        """
+        if self._wanted.is_set():
+            raise StackError(
+                f"{self.plan.name} is {self.status().state}: only a service that is held down "
+                "can be given another environment."
+            )
+        self._overlay = environment
+        self.events.write("overlaid", self.plan.name, names=sorted(environment))
+        self._let_go()
+
     async def release(self) -> None:
         """Let the service go and wait until it is up; nothing changes when it already is.
 
@@ -153,14 +171,17 @@ class Unit:
         if not self._is_alive():
             self.healthy.clear()
         if not self._wanted.is_set():
-            self._wanted.set()
-            self._become("restarting")
+            self._let_go()
         limit_s = self.plan.health_limit_s + RESTART_DELAY_S
         try:
             async with asyncio.timeout(limit_s):
                 await self.healthy.wait()
         except TimeoutError:
             raise self._failure(f"did not become healthy within {limit_s:g} s") from None
+
+    def _let_go(self) -> None:
+        self._wanted.set()
+        self._become("restarting")
 
     async def stop(self, number: signal.Signals = signal.SIGKILL) -> bool:
         """End the process if there is one; whether it is gone."""

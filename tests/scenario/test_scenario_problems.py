@@ -677,6 +677,12 @@ IN_INLINE = [
         ["6:5: faults[0]: expected a mapping of keys, found 'timeout'"],
     ),
     (
+        "a clock is off by more than can be told apart",
+        "  - {kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100}",
+        "  - {kind: clock, target: recommender, hold: 20s, offset_s: -9}",
+        ["6:5: faults[0]: offset_s -9 must be at least 10, ahead or behind"],
+    ),
+    (
         "killing pods waits",
         "  - {kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100}",
         "  - {kind: pod_kill, target: app=x}",

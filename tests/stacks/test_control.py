@@ -18,6 +18,7 @@ from harness.errors import StackError
 from harness.stacks.control_server import ControlServer
 
 UP = {"state": "up", "pid": 7, "identity": "7:99", "ports": [21_000], "restarts": []}
+UP |= {"overlay": {"TZ": "UTC"}}
 RESTART = {"died_at": "t1", "started_at": "t2", "exit_status": -9, "delay_s": 1.0}
 
 
@@ -38,6 +39,7 @@ def test_status_gives_each_service_with_its_restarts(tmp_path: Path) -> None:
         status = control.status(tmp_path / "s")["gateway"]
     assert (status.state, status.pid, status.identity, status.ports) == ("up", 7, "7:99", (21_000,))
     assert status.restarts == (control.Restart(**RESTART),)  # type: ignore[arg-type]
+    assert status.overlay == {"TZ": "UTC"}
 
 
 @pytest.mark.parametrize(
@@ -51,9 +53,13 @@ def test_status_gives_each_service_with_its_restarts(tmp_path: Path) -> None:
             lambda address: control.release(address, "gateway"),
             {"verb": "release", "service": "gateway"},
         ),
+        (
+            lambda address: control.overlay(address, "gateway", {"TZ": "UTC"}),
+            {"verb": "overlay", "service": "gateway", "environment": {"TZ": "UTC"}},
+        ),
         (control.down, {"verb": "down"}),
     ],
-    ids=["hold", "release", "down"],
+    ids=["hold", "release", "overlay", "down"],
 )
 def test_a_verb_is_one_line(
     tmp_path: Path, call: Callable[[Path], object], request_: Mapping[str, str]

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,41 @@ def test_prometheus_is_unpacked_from_its_debian_package(path_folder: Path, tmp_p
         source="cache",
     )
     assert server.path.with_name("promtool").exists()
+
+
+def test_libraries_are_unpacked_beside_the_program_that_needs_them(
+    path_folder: Path, tmp_path: Path
+) -> None:
+    program(
+        path_folder / "apt-get",
+        "for n in redis-server redis-tools libjemalloc2 liblzf1; do touch $n.deb; done",
+    )
+    inside = "$3/usr/bin"
+    program(
+        path_folder / "dpkg",
+        f"mkdir -p {inside} $3/usr/lib/x86_64-linux-gnu; cd {inside};"
+        f" printf '#!/bin/sh\necho Redis server v=7.0.15 from \"$LD_LIBRARY_PATH\"\n' > checker;"
+        " chmod 755 checker; ln -sf checker redis-server",
+    )
+    server = provide("redis-server")
+    assert (server.path, server.version) == (cached(tmp_path, "redis-server"), "7.0.15")
+    said = run([str(server.path)], timeout_s=5)
+    folder = server.path.parent / ".." / "lib" / "x86_64-linux-gnu"
+    assert said.strip().endswith(f"from {folder}")
+
+
+def test_a_place_of_the_distribution_comes_after_path(
+    path_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = (f"{tmp_path}/versions/*/prometheus",)
+    monkeypatch.setitem(provision.SPECS, "prometheus", replace(SPECS["prometheus"], places=places))  # type: ignore[attr-defined]
+    says(tmp_path / "versions" / "2" / "prometheus", TOO_OLD)
+    path = says(tmp_path / "versions" / "3" / "prometheus", NEW_ENOUGH)
+    found = locate("prometheus")
+    assert found is not None
+    assert (found.path, found.source) == (path, places[0])
+    says(path_folder / "prometheus", NEW_ENOUGH)
+    assert locate("prometheus").source == "PATH"  # type: ignore[union-attr]
 
 
 def test_missing_package_lists_are_named(path_folder: Path) -> None:
