@@ -202,11 +202,7 @@ def put_back(route: Route) -> None:
     Raises:
         FaultError: Toxiproxy does not answer, or does otherwise.
     """
-    client = Toxiproxy(route.api)
-    try:
-        client.move_upstream(route.proxy, from_=route.via, to=route.upstream)
-    finally:
-        client.close()
+    Toxiproxy(route.api).move_upstream(route.proxy, from_=route.via, to=route.upstream)
 
 
 def main(arguments: list[str]) -> None:

@@ -188,7 +188,7 @@ class Toxiproxy:
         found = self.proxy(proxy)
         if found.upstream != from_ or from_ == to:
             return found.upstream
-        self._call("POST", f"/proxies/{quote(proxy, safe='')}", json={"upstream": to})
+        self._call("POST", f"/proxies/{quote(proxy, safe='')}", body={"upstream": to})
         after = self.proxy(proxy)
         if (after.upstream, after.enabled) != (to, found.enabled):
             raise FaultError(f"Proxy {proxy!r} reads back as {after}, not with the upstream {to}.")

@@ -131,13 +131,10 @@ def inject(
         FaultError: It could not be applied or does not bite; nothing is left behind.
     """
     path = at.path
-    client = Toxiproxy(path.session.stack.toxiproxy)
-    try:
-        upstream = client.proxy(path.edge.proxy).upstream
-    finally:
-        client.close()
+    api = path.session.stack.toxiproxy
+    upstream = Toxiproxy(api).proxy(path.edge.proxy).upstream
     route = Route(
-        api=path.session.stack.toxiproxy,
+        api=api,
         proxy=path.edge.proxy,
         via=f"{HOST}:{_free_port()}",
         upstream=upstream,
@@ -174,10 +171,7 @@ def inject(
 
 def _point_at_the_helper(route: Route) -> None:
     client = Toxiproxy(route.api)
-    try:
-        now_at = client.move_upstream(route.proxy, from_=route.upstream, to=route.via)
-    finally:
-        client.close()
+    now_at = client.move_upstream(route.proxy, from_=route.upstream, to=route.via)
     if now_at != route.via:
         raise FaultError(
             f"Proxy {route.proxy!r} leads to {now_at}, no longer to {route.upstream}: "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -132,10 +131,8 @@ def _edges(
     server = next(c for c in found if _kind(c) == "toxiproxy")
     pairs = (pair.partition("=") for pair in server.labels.get(EDGES, "").split(","))
     labelled = {proxy.strip(): name.strip() for proxy, _, name in pairs}
-    with contextlib.closing(Toxiproxy(api)) as client:
-        proxies = client.proxies().values()
     edges = {}
-    for proxy in proxies:
+    for proxy in Toxiproxy(api).proxies().values():
         name = labelled.get(proxy.name, proxy.name)
         if _ARROW.fullmatch(name):
             edges[name] = _edge(name, proxy, server, services)

@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from secrets import token_hex
 
@@ -163,16 +162,16 @@ def test_a_broker_that_is_killed_loses_no_acknowledged_order(platform: Platform)
 
 
 def test_orders_go_through_the_proxies_and_nowhere_else(platform: Platform) -> None:
-    with closing(Toxiproxy(platform.address("TOXIPROXY"))) as proxies:
-        mine = [name for name in proxies.proxies() if name.startswith("gateway->kafka-")]
-        assert len(mine) == 3
+    proxies = Toxiproxy(platform.address("TOXIPROXY"))
+    mine = [name for name in proxies.proxies() if name.startswith("gateway->kafka-")]
+    assert len(mine) == 3
+    for name in mine:
+        proxies.set_enabled(name, False)
+    try:
+        assert platform.order(token_hex(4)) in (503, 504)
+    finally:
         for name in mine:
-            proxies.set_enabled(name, False)
-        try:
-            assert platform.order(token_hex(4)) in (503, 504)
-        finally:
-            for name in mine:
-                proxies.set_enabled(name, True)
+            proxies.set_enabled(name, True)
     give_up_at = time.monotonic() + 60
     while platform.order(token_hex(4)) != 202:
         assert time.monotonic() < give_up_at
