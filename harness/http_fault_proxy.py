@@ -5,7 +5,8 @@ The token is the id of an undo entry: whoever holds the entry finds the process 
 time is over the helper puts the route back by itself, so that its end is not an outage.
 
 What the fault does not hit passes as it is: the status, the headers end to end, and each byte
-of the body when it comes, in either direction. Trailers and protocol upgrades do not pass.
+of the body when it comes, in either direction. Trailers and protocol upgrades do not pass, nor
+bytes of a header that are not UTF-8.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import contextlib
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 from aiohttp import web
@@ -34,18 +35,10 @@ MAX_HEADER = 1 << 16  # larger than callees commonly allow: refusing is their bu
 
 #: RFC 9110, section 7.6.1, and what older software sends.
 HOP_BY_HOP = frozenset(
-    [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "expect",
-    ]
+    (
+        *("connection", "keep-alive", "proxy-connection", "proxy-authenticate"),
+        *("proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "expect"),
+    )
 )
 #: What aiohttp adds where the callee or the caller sent none.
 ADDED_TO_ANSWERS = ("Content-Type", "Date", "Server")
@@ -88,7 +81,7 @@ class FaultProxy:
             async with self._session.request(
                 request.method,
                 URL(f"http://{self._upstream}{request.raw_path}", encoded=True),
-                headers=end_to_end(request.headers),
+                headers=end_to_end(request),
                 data=request.content if request.body_exists else None,
                 allow_redirects=False,
                 skip_auto_headers=ADDED_TO_REQUESTS,
@@ -110,7 +103,7 @@ class FaultProxy:
         if hit and self._fault.does == DELAY:
             await asyncio.sleep(self._fault.delay_ms / 1000)
         out = web.StreamResponse(
-            status=answer.status, reason=answer.reason, headers=end_to_end(answer.headers)
+            status=answer.status, reason=answer.reason, headers=end_to_end(answer)
         )
         out[_PASSED] = frozenset(name.lower() for name in answer.headers)
         await out.prepare(request)
@@ -137,11 +130,12 @@ class FaultProxy:
             await asyncio.Event().wait()
 
 
-def end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    """The headers that are meant for the other end, not for the next hop."""
-    named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+def end_to_end(message: web.BaseRequest | aiohttp.ClientResponse) -> CIMultiDict[str]:
+    """The headers that are meant for the other end, not for the next hop, as they are spelt."""
+    named = {name.strip().lower() for name in message.headers.get("Connection", "").split(",")}
     dropped = HOP_BY_HOP | named
-    return CIMultiDict((k, v) for k, v in headers.items() if k.lower() not in dropped)
+    headers = ((k.decode(), v.decode(errors="replace")) for k, v in message.raw_headers)
+    return CIMultiDict((k, v) for k, v in headers if k.lower() not in dropped)
 
 
 def hang_up(request: web.Request) -> web.Response:

@@ -87,10 +87,25 @@ def _restore_upstream(arguments: Arguments) -> None:
 
 def _is_past_the_helper(arguments: Arguments) -> str:
     proof = _path_is_clear_and_unbitten(arguments)
-    left = http_fault_helper.find(arguments["token"])
-    if left:
-        raise FaultError(f"The helper {arguments['token']} still runs: processes {left}.")
-    return f"{proof}; its helper does not run any more"
+    if left := http_fault_helper.find(arguments["token"]):
+        raise FaultError(f"The helper of {arguments['token']} still runs: processes {left}.")
+    return f"{proof}{_whose_upstream(arguments)}; its helper does not run any more"
+
+
+def _whose_upstream(arguments: Arguments) -> str:
+    """A note when the proxy leads where somebody else pointed it."""
+    client = Toxiproxy(arguments["api"])
+    try:
+        if _server_is_gone(arguments):
+            return ""
+        at = client.proxy(arguments["proxy"]).upstream
+    finally:
+        client.close()
+    if at == arguments["via"]:
+        raise FaultError(f"Proxy {arguments['proxy']!r} still leads to the helper at {at}.")
+    if at == arguments["upstream"]:
+        return ""
+    return f"; somebody else pointed the proxy at {at}, and it stays so"
 
 
 def _server_is_gone(arguments: Arguments) -> bool:

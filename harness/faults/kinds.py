@@ -18,6 +18,11 @@ class Kind:
 _TARGET = {"target": "an edge of the stack, such as gateway->llm-gateway"}
 _SHARE = {"toxicity": "share of the connections that it hits, 0.05 to 1; default 1"}
 _DIRECTION = {"direction": "to_caller (answers) or to_callee (requests); default to_caller"}
+_REQUESTS = {
+    "share": "share of the requests that it hits, 0.05 to 1; default 1",
+    "path": "it hits requests whose path begins so; default /",
+    "look_path": "where to look; default the health path, or path where that is not hit",
+}
 _SERVICE = {"target": "a service of the stack, such as recommender"}
 
 KINDS: Mapping[str, Kind] = {
@@ -92,6 +97,53 @@ KINDS: Mapping[str, Kind] = {
             name="down",
             summary="Connections are refused, and those that were open end.",
             parameters=_TARGET,
+        ),
+        Kind(
+            name="http_error",
+            summary="Requests are answered with an HTTP error instead of being passed on.",
+            parameters={
+                **_TARGET,
+                "status": "of the answer, 400 to 599; default 503",
+                "body": "text of the answer; default none",
+                **_REQUESTS,
+            },
+        ),
+        Kind(
+            name="http_429",
+            summary="Requests are refused as too many, and told when to come again.",
+            parameters={
+                **_TARGET,
+                "retry_after_s": "the header Retry-After, seconds; 0 sends none; default 1",
+                **_REQUESTS,
+            },
+        ),
+        Kind(
+            name="slow_first_byte",
+            summary="Answers begin late; what follows the first byte is not slowed down.",
+            parameters={
+                **_TARGET,
+                "delay_ms": "how much later, milliseconds, from 50",
+                **_REQUESTS,
+            },
+        ),
+        Kind(
+            name="stall_stream",
+            summary="Answers stop in the middle, with the connection open.",
+            parameters={
+                **_TARGET,
+                "after_bytes": "how many bytes of a body come first; shorter ones pass whole",
+                "stall_ms": "how long, milliseconds, from 50; 0 is for good; default 0",
+                **_REQUESTS,
+            },
+        ),
+        Kind(
+            name="truncate_stream",
+            summary="Answers break off in the middle: the connection ends before they do.",
+            parameters={
+                **_TARGET,
+                "after_bytes": "how many bytes of a body come first; shorter ones pass whole",
+                **_REQUESTS,
+            },
         ),
         Kind(
             name="kill",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from harness.scenario.fields import LongerDuration, Shape, Text
+from harness.scenario.fields import LongerDuration, Shape, Text, UrlPath
 
 LEAST_OFFSET_S = 10  # a service tells its time to the second
 
@@ -145,6 +145,96 @@ class DownFault(HeldFault):
     kind: Literal["down"] = Field(description="What breaks.", examples=["down"])
 
 
+class HttpFaultShape(HeldFault):
+    """A fault in the answers on an edge that may hit only some of the requests."""
+
+    share: Annotated[float, Field(ge=0.05, le=1)] = Field(
+        default=1.0,
+        description="Share of the requests that it hits; drawn once per request.",
+        examples=[0.5],
+    )
+    path: UrlPath = Field(
+        default="/",
+        description="It hits only requests whose path begins so.",
+        examples=["/v1/chat/completions"],
+    )
+    look_path: UrlPath | None = Field(
+        default=None,
+        description="Where to look whether it bites; by default the edge's health path, or "
+        "`path` where that is not hit. A GET of it must be harmless.",
+        examples=["/metrics"],
+    )
+
+    @model_validator(mode="after")
+    def _looks_where_it_hits(self) -> HttpFaultShape:
+        if self.look_path is not None and not self.look_path.startswith(self.path):
+            raise ValueError(f"look_path {self.look_path} must begin with path {self.path}")
+        return self
+
+
+class HttpErrorFault(HttpFaultShape):
+    """Requests on an edge are answered with an HTTP error instead of being passed on."""
+
+    kind: Literal["http_error"] = Field(description="What breaks.", examples=["http_error"])
+    status: Annotated[int, Field(ge=400, le=599)] = Field(
+        default=503, description="Status of the answer.", examples=[500]
+    )
+    body: str = Field(default="", description="Text of the answer.", examples=["out of order"])
+
+
+class Http429Fault(HttpFaultShape):
+    """Requests on an edge are refused as too many, and told when to come again."""
+
+    kind: Literal["http_429"] = Field(description="What breaks.", examples=["http_429"])
+    retry_after_s: Annotated[int, Field(ge=0, le=3600)] = Field(
+        default=1,
+        description="The header `Retry-After`, in seconds; 0 sends none.",
+        examples=[5],
+    )
+
+
+class SlowFirstByteFault(HttpFaultShape):
+    """Answers on an edge begin late; what follows the first byte is not slowed down."""
+
+    kind: Literal["slow_first_byte"] = Field(
+        description="What breaks.", examples=["slow_first_byte"]
+    )
+    delay_ms: Annotated[int, Field(ge=50, le=3_600_000)] = Field(
+        description="How much later the first byte comes, in milliseconds.", examples=[2000]
+    )
+
+
+class StallStreamFault(HttpFaultShape):
+    """Answers on an edge stop in the middle, with the connection open."""
+
+    kind: Literal["stall_stream"] = Field(description="What breaks.", examples=["stall_stream"])
+    after_bytes: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        description="How many bytes of a body come first; shorter ones pass whole.", examples=[600]
+    )
+    stall_ms: Annotated[int, Field(ge=0, le=3_600_000)] = Field(
+        default=0,
+        description="How long it stops, in milliseconds, at least 50; 0 is for good.",
+        examples=[2000],
+    )
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> StallStreamFault:
+        if 0 < self.stall_ms < 50:
+            raise ValueError(f"stall_ms {self.stall_ms} must be 0 (for good) or at least 50")
+        return self
+
+
+class TruncateStreamFault(HttpFaultShape):
+    """Answers on an edge break off in the middle: the connection ends before they do."""
+
+    kind: Literal["truncate_stream"] = Field(
+        description="What breaks.", examples=["truncate_stream"]
+    )
+    after_bytes: Annotated[int, Field(ge=0, le=1_000_000_000)] = Field(
+        description="How many bytes of a body come first; shorter ones pass whole.", examples=[600]
+    )
+
+
 class KillFault(FaultTarget):
     """The process of a service is killed; its supervisor starts another one."""
 
@@ -248,6 +338,11 @@ Fault = Annotated[
     | LimitDataFault
     | SlowCloseFault
     | DownFault
+    | HttpErrorFault
+    | Http429Fault
+    | SlowFirstByteFault
+    | StallStreamFault
+    | TruncateStreamFault
     | KillFault
     | RestartFault
     | PauseFault
@@ -270,6 +365,11 @@ FAULT_KINDS: Mapping[str, type[Shape]] = {
     "limit_data": LimitDataFault,
     "slow_close": SlowCloseFault,
     "down": DownFault,
+    "http_error": HttpErrorFault,
+    "http_429": Http429Fault,
+    "slow_first_byte": SlowFirstByteFault,
+    "stall_stream": StallStreamFault,
+    "truncate_stream": TruncateStreamFault,
     "kill": KillFault,
     "restart": RestartFault,
     "pause": PauseFault,

@@ -109,6 +109,7 @@ ProjectFile = Annotated[
 ]
 Argument = Annotated[Any, PlainValidator(_argument), WithJsonSchema({"type": ["string", "number"]})]
 Text = Annotated[str, StringConstraints(min_length=1)]
+UrlPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 

@@ -184,7 +184,7 @@ def _stack(stack: Stack) -> StackSpec:
 
 
 def _fault(fault: Fault) -> FaultSpec:
-    parameters = fault.model_dump(exclude={"kind", "target", "hold"})
+    parameters = fault.model_dump(exclude={"kind", "target", "hold"}, exclude_none=True)
     hold_s = getattr(fault, "hold", None)
     return FaultSpec(kind=fault.kind, target=fault.target, hold_s=hold_s, parameters=parameters)
 

@@ -32,6 +32,10 @@ FILES = {
         "experiment: experiments/llm-timeout.json",
         "faults: [{kind: latency, target: a->b, hold: 1500ms, latency_ms: 100}]",
     ),
+    "an inline fault with nothing but what it needs": BASE.replace(
+        "experiment: experiments/llm-timeout.json",
+        "faults: [{kind: http_429, target: a->b, hold: 2s}]",
+    ),
     "requests instead of a profile": BASE.replace(
         "profile: loadtests/shop.py", "http: [GET /a, GET /b]"
     ).replace("a.errors", "http.errors"),

@@ -655,6 +655,36 @@ IN_INLINE = [
         "kind: timeout",
         ["6:62: unknown key 'latency_ms'; known here: target, hold, toxicity, direction, kind"],
     ),
+    (
+        "an HTTP error is one",
+        "kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100",
+        "kind: http_error, target: gateway->recommender, hold: 20s, status: 200",
+        ["6:73: faults[0].status: 200 is below 400"],
+    ),
+    (
+        "a path begins with a slash",
+        "kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100",
+        "kind: http_429, target: gateway->recommender, hold: 20s, path: v1",
+        ["6:69: faults[0].path: 'v1' does not match ^/[!-~]*$"],
+    ),
+    (
+        "what is looked at is hit",
+        "kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100",
+        "kind: http_429, target: gateway->recommender, hold: 20s, path: /v1, look_path: /healthz",
+        ["6:5: faults[0]: look_path /healthz must begin with path /v1"],
+    ),
+    (
+        "a stall lasts",
+        "kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100",
+        "kind: stall_stream, target: a->b, hold: 20s, after_bytes: 5, stall_ms: 10",
+        ["6:5: faults[0]: stall_ms 10 must be 0 (for good) or at least 50"],
+    ),
+    (
+        "a stream breaks off somewhere",
+        "kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100",
+        "kind: truncate_stream, target: a->b, hold: 20s",
+        ["6:5: missing key 'after_bytes' in faults[0]"],
+    ),
     ("a fault has a kind", "kind: latency, ", "", ["6:5: missing key 'kind' in faults[0]"]),
     (
         "a kind is text",
