@@ -417,6 +417,29 @@ def test_an_upstream_that_was_moved_just_before_is_not_taken_over(
     assert log.snapshot().open == ()
 
 
+@pytest.mark.parametrize("when", ["before the helper starts", "after it"])
+def test_a_healer_that_passes_by_meanwhile_leaves_no_helper(
+    stack: ToxiproxyServer, log: UndoLog, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    real_start = http_fault_helper.start
+
+    def start(*given: Any) -> Any:
+        if when == "before the helper starts":
+            assert recover(log).clean
+        helper = real_start(*given)
+        if when == "after it":
+            assert recover(log).clean
+        return helper
+
+    monkeypatch.setattr(http_fault_helper, "start", start)
+    with pytest.raises(FaultError, match="was fenced off"):
+        http_error.inject(EDGE)
+    (entry,) = log.snapshot().entries
+    assert not entry.open
+    assert http_fault_helper.find(entry.id) == []
+    assert points_at(stack) == stack.upstream
+
+
 # -- the verb and the helper's own end
 
 

@@ -161,12 +161,17 @@ def inject(
         prove_within_s=PROVE_WITHIN_S,
     )
 
+    def prepare(entry: Entry) -> None:
+        _HELPERS.append(http_fault_helper.start(entry.id, MAX_FOR_S, route, fault))
+        if not path.session.log.read(entry).open:
+            # Whoever healed meanwhile may have looked for the helper before it was there.
+            http_fault_helper.end(entry.id)
+
     def apply(entry: Entry) -> None:
         _refuse_a_second(path, route, but=entry.id)
-        _HELPERS.append(http_fault_helper.start(entry.id, MAX_FOR_S, route, fault))
         _point_at_the_helper(route)
 
-    return injection.inject(path.session, injected, apply)
+    return injection.inject(path.session, injected, apply, prepare)
 
 
 def _point_at_the_helper(route: Route) -> None:

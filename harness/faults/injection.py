@@ -49,8 +49,20 @@ class Injection:
     prove_within_s: float = 0.0
 
 
-def inject(session: Session, fault: Injection, apply: Callable[[Entry], None]) -> Entry:
-    """Intend, apply under the lock, prove; whatever goes wrong, undo.
+def inject(
+    session: Session,
+    fault: Injection,
+    apply: Callable[[Entry], None],
+    prepare: Callable[[Entry], None] | None = None,
+) -> Entry:
+    """Intend, prepare, apply under the lock, prove; whatever goes wrong, undo.
+
+    Args:
+        session: Stack, undo log and epoch.
+        fault: What it is.
+        apply: The deed, in less time than a healer waits for the lock.
+        prepare: What takes long and harms nobody yet; the intent is durable already, and a
+            healer may pass by meanwhile, after which nothing is applied.
 
     Raises:
         FaultError: It could not be applied or does not bite; nothing is left behind.
@@ -59,6 +71,8 @@ def inject(session: Session, fault: Injection, apply: Callable[[Entry], None]) -
     entry = _intend(session, fault)
     reach("inject.intended")
     try:
+        if prepare is not None:
+            prepare(entry)
         entry = _apply(session, entry, apply)
         reach("inject.injected")
         entry = _prove(session, entry, fault)
