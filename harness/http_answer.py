@@ -49,20 +49,23 @@ class Answer:
         )
 
 
-def ask(address: str, path: str, timeout_s: float) -> Answer:
+def ask(address: str, path: str, timeout_s: float, pause_s: float | None = None) -> Answer:
     """GET ``path`` from ``host:port`` and read the answer to its end.
 
     Args:
         address: ``host:port``.
         path: HTTP path.
         timeout_s: For each wait: to connect, for the first byte, for more of the body.
+        pause_s: For each wait for more of the body, if it is another limit.
     """
     host, _, port = address.rpartition(":")
     started = time.monotonic()
     connection = http.client.HTTPConnection(host, int(port), timeout=timeout_s)
     try:
         connection.request("GET", path)
+        sock = connection.sock
         head = connection.getresponse()
+        sock.settimeout(timeout_s if pause_s is None else pause_s)
     except (OSError, http.client.HTTPException) as error:
         after_s = time.monotonic() - started
         connection.close()

@@ -44,7 +44,9 @@ def _broken_off(arguments: Arguments, effect: EffectFields) -> tuple[bool, str]:
 
 
 def _ask(arguments: Arguments, effect: EffectFields) -> Answer:
-    return http_answer.ask(arguments["listen"], arguments["look_path"], effect["timeout_s"])
+    return http_answer.ask(
+        arguments["listen"], arguments["look_path"], effect["timeout_s"], effect.get("pause_s")
+    )
 
 
 def _told(bites: bool, arguments: Arguments, met: Answer) -> tuple[bool, str]:

@@ -29,6 +29,7 @@ VERB = "toxiproxy.restore_upstream"
 HOST = "127.0.0.1"
 MAX_FOR_S = 3600.0
 BEFORE_TIMEOUT_S = 1.0
+LOOK_TIMEOUT_S = 3.0  # for what should come at once; a busy machine is slow
 PROVE_WITHIN_S = 2.0  # a look that met a busy machine may be taken again
 SHARE_SEEN = 0.8  # of a time that was asked for; timers blur the rest
 # Kept so that they are not forgotten while they run; healing ends them.
@@ -116,7 +117,13 @@ def refuse_short_answers(at: Sight, after_bytes: int) -> None:
 
 
 def inject(
-    at: Sight, *, kind: str, fault: HttpFault, look: str, effect: Mapping[str, float]
+    at: Sight,
+    *,
+    kind: str,
+    fault: HttpFault,
+    look: str,
+    effect: Mapping[str, float],
+    host: str = HOST,
 ) -> Entry:
     """Start the helper, point the edge's proxy at it, and prove that it bites.
 
@@ -126,6 +133,7 @@ def inject(
         fault: What the helper does.
         look: Out of :data:`harness.http_looks.HTTP_LOOKS`.
         effect: What the look must meet.
+        host: Address of this machine that the helper listens on, as Toxiproxy sees it.
 
     Raises:
         FaultError: It could not be applied or does not bite; nothing is left behind.
@@ -136,7 +144,7 @@ def inject(
     route = Route(
         api=api,
         proxy=path.edge.proxy,
-        via=f"{HOST}:{_free_port()}",
+        via=f"{host}:{_free_port(host)}",
         upstream=upstream,
     )
     _refuse_a_second(path, route)
@@ -201,8 +209,8 @@ def _refuse_a_second(path: Path, route: Route, but: str = "") -> None:
             )
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     """A port that nobody listens on; the helper says so if somebody takes it meanwhile."""
     with socket.socket() as taken:
-        taken.bind((HOST, 0))
+        taken.bind((host, 0))
         return int(taken.getsockname()[1])

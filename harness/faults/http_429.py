@@ -36,7 +36,11 @@ def inject(
     fault = http.fault_of(
         does=ANSWER, status=STATUS, share=float(share), path=path, retry_after_s=int(retry_after_s)
     )
-    effect = {"status": STATUS, "retry_after_s": fault.retry_after_s, "timeout_s": 1.0}
+    effect = {
+        "status": STATUS,
+        "retry_after_s": fault.retry_after_s,
+        "timeout_s": http.LOOK_TIMEOUT_S,
+    }
     return injection.proven(
         http.inject(
             http.sight(session(), target, fault, look_path),

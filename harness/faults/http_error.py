@@ -41,7 +41,7 @@ def inject(
             kind=KIND,
             fault=fault,
             look="answer_made_up",
-            effect={"status": fault.status, "retry_after_s": 0, "timeout_s": 1.0},
+            effect={"status": fault.status, "retry_after_s": 0, "timeout_s": http.LOOK_TIMEOUT_S},
         )
     )
 

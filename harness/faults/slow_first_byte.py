@@ -40,7 +40,9 @@ def inject(
     effect = {
         "no_byte_before_s": min(late_s, LONGEST_LOOK_S),
         # A short delay is waited out, to see that an answer does come.
-        "timeout_s": LONGEST_LOOK_S if late_s > LONGEST_LOOK_S else 2 * delay_s + 1,
+        "timeout_s": LONGEST_LOOK_S
+        if late_s > LONGEST_LOOK_S
+        else 2 * delay_s + http.LOOK_TIMEOUT_S,
     }
     entry = http.inject(at, kind=KIND, fault=fault, look="first_byte_late", effect=effect)
     return injection.proven(entry)

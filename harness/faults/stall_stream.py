@@ -53,7 +53,8 @@ def inject(
     effect = {
         "after_bytes": fault.after_bytes,
         "silent_for_s": silent_s,
-        "timeout_s": silent_s + 0.1,
+        "pause_s": silent_s + 0.1,
+        "timeout_s": http.LOOK_TIMEOUT_S,
     }
     entry = http.inject(at, kind=KIND, fault=fault, look="answer_stalled", effect=effect)
     return injection.proven(entry)

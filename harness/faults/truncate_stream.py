@@ -41,7 +41,7 @@ def inject(
     )
     at = http.sight(session(), target, fault, look_path)
     http.refuse_short_answers(at, fault.after_bytes)
-    effect = {"after_bytes": fault.after_bytes, "timeout_s": 1.0}
+    effect = {"after_bytes": fault.after_bytes, "timeout_s": http.LOOK_TIMEOUT_S}
     entry = http.inject(at, kind=KIND, fault=fault, look="answer_broken_off", effect=effect)
     return injection.proven(entry)
 
