@@ -23,8 +23,10 @@ from harness.containers import (
 )
 from harness.errors import FaultError, InvalidError
 
-#: Of one call; below the patience of healers for the stack's lock, which is held meanwhile.
-TIMEOUT_S = 4.0
+#: Of one call, on top of the grace of those that have one. With two seconds of grace below the
+#: patience of healers for the stack's lock, which is held meanwhile. What the engine has begun
+#: goes on when nobody waits any more, and is asked for again.
+TIMEOUT_S = 2.5
 INSTALL = "Install it with `pip install 'reliability-harness[compose]'`."
 START = "Start Docker, or set DOCKER_HOST to where it answers."
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from harness import open_files, probe, service_clock, service_process, stressor
+from harness import open_files, probe, service_clock, service_container, service_process, stressor
 from harness.errors import FaultError
 from harness.http_looks import HTTP_LOOKS
 from harness.network_looks import NETWORK_LOOKS
@@ -57,6 +57,9 @@ LOOKS: Mapping[str, Callable[[Arguments, EffectFields], Seen]] = {
     "service_held_down": lambda arguments, _: Seen(*service_process.look_held_down(arguments)),
     "descriptors_exhausted": lambda arguments, _: Seen(*open_files.look_exhausted(arguments)),
     "clock_off": lambda arguments, effect: Seen(*service_clock.look_off(arguments, effect)),
+    "container_gone": lambda arguments, _: Seen(*service_container.look_gone(arguments)),
+    "container_paused": lambda arguments, _: Seen(*service_container.look_paused(arguments)),
+    "container_down": lambda arguments, _: Seen(*service_container.look_down(arguments)),
     **{name: _on_the_network(name) for name in NETWORK_LOOKS},
     **{name: _over_http(name) for name in HTTP_LOOKS},
 }

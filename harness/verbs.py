@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from harness import http_fault_helper, open_files, probe, service_clock, service_process, stressor
+from harness import (
+    http_fault_helper,
+    open_files,
+    probe,
+    service_clock,
+    service_container,
+    service_process,
+    stressor,
+)
 from harness.errors import FaultError
 from harness.looks import look
 from harness.toxiproxy import Toxiproxy
@@ -163,6 +171,16 @@ VERBS: Mapping[str, Verb] = {
         arguments=service_clock.ARGUMENTS,
         undo=service_clock.restore,
         prove=service_clock.prove_restored,
+    ),
+    "container.ensure_running": Verb(
+        arguments=service_container.ARGUMENTS,
+        undo=service_container.ensure_running,
+        prove=service_container.prove_running,
+    ),
+    "container.resume": Verb(
+        arguments=service_container.ARGUMENTS,
+        undo=service_container.resume,
+        prove=service_container.prove_resumed,
     ),
 }
 

@@ -1,10 +1,10 @@
-"""The process of a service is killed; its supervisor starts another one."""
+"""The process of a service is killed; its supervisor or engine starts another one."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from harness.faults import injection, processes
+from harness.faults import injection, services
 from harness.faults.session import session
 
 __all__ = ["heal", "inject"]
@@ -23,19 +23,12 @@ def inject(target: str, signal: str = "KILL") -> dict[str, Any]:
         InvalidError: Another signal.
         FaultError: The kill hit nobody or the process survived it.
     """
-    number = processes.signal_named(signal)
-    entry = processes.inject(
-        session(),
-        kind=KIND,
-        target=target,
-        verb=processes.ENSURE_RUNNING,
-        look=processes.GONE,
-        apply=lambda process: processes.hit(process, number),
-        held=False,
+    current = session()
+    return injection.proven(
+        services.of(current).kill(current, target, services.signal_named(signal))
     )
-    return injection.proven(entry)
 
 
 def heal(target: str) -> list[dict[str, str]]:
-    """Wait until the service answers from a new process; nothing to wait for is success."""
-    return processes.heal(session(), kind=KIND, target=target)
+    """Wait until the service answers anew; nothing to wait for is success."""
+    return services.heal(session(), kind=KIND, target=target)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from signal import SIGSTOP
 from typing import Any
 
-from harness.faults import injection, processes
+from harness.faults import injection, services
 from harness.faults.session import session
 
 __all__ = ["heal", "inject"]
@@ -22,18 +21,10 @@ def inject(target: str) -> dict[str, Any]:
     Raises:
         FaultError: Nobody was hit, or something still answers; nothing is left behind.
     """
-    entry = processes.inject(
-        session(),
-        kind=KIND,
-        target=target,
-        verb=processes.RESUME,
-        look=processes.STOPPED,
-        apply=lambda process: processes.hit(process, SIGSTOP),
-        held=True,
-    )
-    return injection.proven(entry)
+    current = session()
+    return injection.proven(services.of(current).pause(current, target))
 
 
 def heal(target: str) -> list[dict[str, str]]:
     """Let the process go on and see it answer; nothing to resume is success."""
-    return processes.heal(session(), kind=KIND, target=target)
+    return services.heal(session(), kind=KIND, target=target)

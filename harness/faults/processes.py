@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 from harness import control, probe, service_process
-from harness.control import SIGNALS
-from harness.errors import FaultError, InvalidError
+from harness.errors import FaultError
 from harness.faults import injection
 from harness.faults.injection import Injection
 from harness.faults.session import Session
@@ -29,7 +28,6 @@ BEFORE_TIMEOUT_S = 1.0
 PROVE_WITHIN_S = 4.0  # a service that is asked to end may finish what it has begun
 GRACE_S = 2.0
 POLL_S = 0.02
-BACK_WITHIN_S = 30.0  # longer than the supervisor gives a service to become healthy
 HOLD_WITHIN_S = 4.5  # below the patience of healers for the lock, which is held meanwhile
 
 
@@ -48,6 +46,58 @@ class Process:
 def no_details(_: Process) -> Mapping[str, str]:
     """What undoing most faults takes beyond the process itself."""
     return {}
+
+
+def kill(session: Session, target: str, number: signal.Signals) -> Entry:
+    """Signal the process; its supervisor starts another one."""
+    return inject(
+        session,
+        kind="kill",
+        target=target,
+        verb=ENSURE_RUNNING,
+        look=GONE,
+        apply=lambda process: hit(process, number),
+        held=False,
+    )
+
+
+def restart(session: Session, target: str) -> Entry:
+    """Ask the process to end, make it after a grace; its supervisor starts another one."""
+    return inject(
+        session,
+        kind="restart",
+        target=target,
+        verb=ENSURE_RUNNING,
+        look=GONE,
+        apply=end,
+        held=False,
+    )
+
+
+def pause(session: Session, target: str) -> Entry:
+    """Stop the process by a signal."""
+    return inject(
+        session,
+        kind="pause",
+        target=target,
+        verb=RESUME,
+        look=STOPPED,
+        apply=lambda process: hit(process, signal.SIGSTOP),
+        held=True,
+    )
+
+
+def stop(session: Session, target: str, number: signal.Signals) -> Entry:
+    """Have the supervisor end the service and keep it down."""
+    return inject(
+        session,
+        kind="stop",
+        target=target,
+        verb=ENSURE_RUNNING,
+        look=HELD_DOWN,
+        apply=lambda process: hold_down(process, number),
+        held=True,
+    )
 
 
 def inject(
@@ -99,26 +149,6 @@ def inject(
         apply(process)
 
     return injection.inject(session, fault, applied)
-
-
-def heal(session: Session, *, kind: str, target: str) -> list[dict[str, str]]:
-    """Undo every fault of the kind on the service; a service may take long to be back.
-
-    Raises:
-        FaultError: It is not back.
-    """
-    return injection.heal_target(session, kind=kind, target=target, patience_s=BACK_WITHIN_S)
-
-
-def signal_named(name: str) -> signal.Signals:
-    """The signal of a fault's parameter.
-
-    Raises:
-        InvalidError: None that ends a process.
-    """
-    if name not in SIGNALS:
-        raise InvalidError(f"signal: {name!r} must be one of {', '.join(SIGNALS)}.")
-    return signal.Signals[f"SIG{name}"]
 
 
 def hit(process: Process, number: signal.Signals) -> None:

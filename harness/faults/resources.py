@@ -47,6 +47,11 @@ def inject(
     if target not in session.stack.services:
         known = ", ".join(sorted(session.stack.services))
         raise FaultError(f"The stack {session.stack.id} has no service {target!r}; it has {known}.")
+    if session.stack.driver == "compose":
+        raise FaultError(
+            f"{kind} would be on the engine's machine, not in the container of {target}; it is "
+            "available on the local driver only."
+        )
     fault = Injection(
         kind=kind,
         target=target,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.faults import injection, processes
+from harness.faults import injection, services
 from harness.faults.session import session
 
 __all__ = ["heal", "inject"]
@@ -21,18 +21,10 @@ def inject(target: str) -> dict[str, Any]:
     Raises:
         FaultError: Nobody was hit.
     """
-    entry = processes.inject(
-        session(),
-        kind=KIND,
-        target=target,
-        verb=processes.ENSURE_RUNNING,
-        look=processes.GONE,
-        apply=processes.end,
-        held=False,
-    )
-    return injection.proven(entry)
+    current = session()
+    return injection.proven(services.of(current).restart(current, target))
 
 
 def heal(target: str) -> list[dict[str, str]]:
     """Wait until the service answers from a new process; nothing to wait for is success."""
-    return processes.heal(session(), kind=KIND, target=target)
+    return services.heal(session(), kind=KIND, target=target)

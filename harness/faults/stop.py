@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.faults import injection, processes
+from harness.faults import injection, services
 from harness.faults.session import session
 
 __all__ = ["heal", "inject"]
@@ -23,19 +23,12 @@ def inject(target: str, signal: str = "KILL") -> dict[str, Any]:
         InvalidError: Another signal.
         FaultError: It is not down afterwards; nothing is left behind.
     """
-    number = processes.signal_named(signal)
-    entry = processes.inject(
-        session(),
-        kind=KIND,
-        target=target,
-        verb=processes.ENSURE_RUNNING,
-        look=processes.HELD_DOWN,
-        apply=lambda process: processes.hold_down(process, number),
-        held=True,
+    current = session()
+    return injection.proven(
+        services.of(current).stop(current, target, services.signal_named(signal))
     )
-    return injection.proven(entry)
 
 
 def heal(target: str) -> list[dict[str, str]]:
     """Let the service go and see a new process answer; nothing to release is success."""
-    return processes.heal(session(), kind=KIND, target=target)
+    return services.heal(session(), kind=KIND, target=target)
