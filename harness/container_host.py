@@ -7,24 +7,26 @@ else here.
 
 from __future__ import annotations
 
-import json
+import ctypes
 import os
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
+from harness import namespace
 from harness.containers import Container
 from harness.control import identity_of
 from harness.errors import FaultError
-from harness.files import project_root
 
 TIMEOUT_S = 4.0
 IPTABLES = ("iptables", "ip6tables")
+CLONE_NEWNET = 0x40000000  # what setns(2) calls a network namespace
 
-Run = Callable[[Sequence[str]], str]
+T = TypeVar("T")
 
 
 def process_of(container: Container) -> str:
@@ -46,7 +48,7 @@ def why_not(container: Container, *programs: str) -> str:
         return "that takes root, and this process is not"
     if not process_of(container):
         return f"no process of {container.name} is on this machine: the engine runs elsewhere"
-    missing = [name for name in ("nsenter", *programs) if shutil.which(name) is None]
+    missing = [name for name in programs if shutil.which(name) is None]
     return f"this machine has no {', '.join(missing)}" if missing else ""
 
 
@@ -56,8 +58,7 @@ def meet(container: Container, wanted: Sequence[str], timeout_s: float) -> dict[
     Raises:
         FaultError: The namespace could not be entered.
     """
-    program = [sys.executable, "-m", "harness.namespace", f"{timeout_s:g}", *wanted]
-    return dict(json.loads(_inside(container, program)))
+    return _inside(container, lambda: namespace.meet(wanted, timeout_s))
 
 
 def add_rules(container: Container, rules: Sequence[Sequence[str]]) -> None:
@@ -67,14 +68,14 @@ def add_rules(container: Container, rules: Sequence[Sequence[str]]) -> None:
         FaultError: One was not taken.
     """
     for rule in rules:
-        _inside(container, rule)
+        _run(container, rule)
 
 
 def remove_rules(container: Container, tag: str) -> None:
     """Delete every rule of the container's namespace whose comment is the tag."""
     for program in filter(shutil.which, IPTABLES):
         for rule in _tagged(container, program, tag):
-            _inside(container, [program, "-w", "2", "-D", *rule[1:]])
+            _run(container, [program, "-w", "2", "-D", *rule[1:]])
 
 
 def count_rules(container: Container, tag: str) -> int:
@@ -83,13 +84,34 @@ def count_rules(container: Container, tag: str) -> int:
 
 
 def _tagged(container: Container, program: str, tag: str) -> list[list[str]]:
-    lines = _inside(container, [program, "-w", "2", "-S"]).splitlines()
+    lines = _run(container, [program, "-w", "2", "-S"]).splitlines()
     rules = [shlex.split(line) for line in lines]
     return [rule for rule in rules if rule[0] == "-A" and tag in rule]
 
 
-def _inside(container: Container, argv: Sequence[str]) -> str:
+def _run(container: Container, argv: Sequence[str]) -> str:
     """Run a program in the container's network namespace and return what it printed."""
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+    try:
+        done = _inside(container, run)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise FaultError(f"{argv[0]} in the network of {container.name}: {error}.") from error
+    if done.returncode:
+        raise FaultError(
+            f"{shlex.join(argv)} in the network of {container.name} failed: {done.stderr.strip()}"
+        )
+    return done.stdout
+
+
+def _inside(container: Container, deed: Callable[[], T]) -> T:
+    """Do something in the container's network namespace: in a thread that enters it, and ends.
+
+    Raises:
+        FaultError: It cannot be entered.
+    """
     reason = why_not(container)
     if reason:
         raise FaultError(f"The network of {container.name} cannot be entered: {reason}.")
@@ -101,21 +123,15 @@ def _inside(container: Container, argv: Sequence[str]) -> str:
         # Held open: what is the container's namespace now stays the one that is entered.
         if not process_of(container):
             raise FaultError(f"{container.name} ended just now.")
-        done = subprocess.run(
-            ["nsenter", f"--net=/proc/self/fd/{space}", "--", *argv],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            pass_fds=(space,),
-            cwd=project_root(),
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise FaultError(f"{argv[0]} in the network of {container.name}: {error}.") from error
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            return thread.submit(_entered, space, deed).result()
     finally:
         os.close(space)
-    if done.returncode:
-        raise FaultError(
-            f"{shlex.join(argv)} in the network of {container.name} failed: {done.stderr.strip()}"
-        )
-    return done.stdout
+
+
+def _entered(space: int, deed: Callable[[], T]) -> T:
+    """Only this thread, and what it starts, are in the namespace."""
+    if ctypes.CDLL(None, use_errno=True).setns(space, CLONE_NEWNET):
+        problem = os.strerror(ctypes.get_errno())
+        raise FaultError(f"The network of a container cannot be entered: {problem}.")
+    return deed()

@@ -18,6 +18,9 @@ NUMBER = "com.docker.compose.container-number"
 ONE_OFF = "com.docker.compose.oneoff"
 HEALTH_PORT = "harness.health_port"
 
+#: Servers of the trade: how their images are called, and the port of their API.
+SERVERS: Mapping[str, int] = {"toxiproxy": 8474, "prometheus": 9090, "alertmanager": 9093}
+
 UP = ("running", "paused")
 LOOPBACK = "127.0.0.1"
 _HERE = ("", LOOPBACK, "0.0.0.0", "::", "::1")  # noqa: S104 - where a port is published, not ours
@@ -81,6 +84,12 @@ class Container:
         if label.isdigit():
             return int(label)
         return min(self.published or self.exposed or (0,))
+
+    @property
+    def kind(self) -> str:
+        """Which of :data:`SERVERS` it is; empty for a service of the user's own."""
+        name = self.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+        return name if name in SERVERS else ""
 
     @property
     def ips(self) -> tuple[str, ...]:

@@ -13,7 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from harness import open_files, probe, service_clock, service_container, service_process, stressor
+from harness import (
+    container_network,
+    container_partition,
+    edge_partition,
+    open_files,
+    probe,
+    service_clock,
+    service_container,
+    service_process,
+    stressor,
+)
 from harness.errors import FaultError
 from harness.http_looks import HTTP_LOOKS
 from harness.network_looks import NETWORK_LOOKS
@@ -60,6 +70,13 @@ LOOKS: Mapping[str, Callable[[Arguments, EffectFields], Seen]] = {
     "container_gone": lambda arguments, _: Seen(*service_container.look_gone(arguments)),
     "container_paused": lambda arguments, _: Seen(*service_container.look_paused(arguments)),
     "container_down": lambda arguments, _: Seen(*service_container.look_down(arguments)),
+    "container_disconnected": lambda arguments, _: Seen(
+        *container_network.look_disconnected(arguments)
+    ),
+    "containers_partitioned": lambda arguments, _: Seen(
+        *container_partition.look_partitioned(arguments)
+    ),
+    "edges_cut": lambda arguments, _: Seen(*edge_partition.look_cut(arguments)),
     **{name: _on_the_network(name) for name in NETWORK_LOOKS},
     **{name: _over_http(name) for name in HTTP_LOOKS},
 }

@@ -1,17 +1,15 @@
 """What is seen from inside a container's network: connections and names, as it meets them.
 
-Run as ``python -m harness.namespace TIMEOUT_S [HOST:PORT | NAME]…`` in a network namespace;
-prints one JSON object, each address or name with what became of it. Nothing is sent on a
-connection.
+To be called by a thread that is in the container's network namespace; the threads that it
+starts are there, too. Nothing is sent on a connection.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 import socket
 import struct
-import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 CONNECTED, REFUSED, NO_ANSWER, NO_ROUTE = "connected", "refused", "no answer", "no route"
@@ -64,17 +62,11 @@ def _first_address(answer: bytes, at: int) -> str:
     return socket.inet_ntoa(answer[at + 10 : at + 14])
 
 
-def main(arguments: list[str]) -> None:
-    """Try everything at the same time and print what was met."""
-    timeout_s, *wanted = arguments
-    limit_s = float(timeout_s)
+def meet(wanted: Sequence[str], timeout_s: float) -> dict[str, str]:
+    """Try all addresses (``host:port``) and names at the same time: what became of each."""
 
     def met(what: str) -> str:
-        return connect(what, limit_s) if ":" in what else resolve(what, limit_s)
+        return connect(what, timeout_s) if ":" in what else resolve(what, timeout_s)
 
     with ThreadPoolExecutor(max_workers=len(wanted) or 1) as pool:
-        json.dump(dict(zip(wanted, pool.map(met, wanted), strict=True)), sys.stdout)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+        return dict(zip(wanted, pool.map(met, wanted), strict=True))

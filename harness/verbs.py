@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from harness import (
+    container_network,
+    container_partition,
+    edge_partition,
     http_fault_helper,
     open_files,
     probe,
@@ -181,6 +184,21 @@ VERBS: Mapping[str, Verb] = {
         arguments=service_container.ARGUMENTS,
         undo=service_container.resume,
         prove=service_container.prove_resumed,
+    ),
+    "container.reconnect": Verb(
+        arguments=container_network.ARGUMENTS,
+        undo=container_network.reconnect,
+        prove=container_network.prove_reconnected,
+    ),
+    "container.rejoin": Verb(
+        arguments=container_partition.ARGUMENTS,
+        undo=container_partition.rejoin,
+        prove=container_partition.prove_rejoined,
+    ),
+    "toxiproxy.rejoin": Verb(
+        arguments=edge_partition.ARGUMENTS,
+        undo=edge_partition.rejoin,
+        prove=edge_partition.prove_rejoined,
     ),
 }
 

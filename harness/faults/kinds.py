@@ -179,6 +179,23 @@ KINDS: Mapping[str, Kind] = {
             },
         ),
         Kind(
+            name="disconnect",
+            summary="A service loses a network (compose).",
+            parameters={
+                **_SERVICE,
+                "network": "its name, with or without the project's; the only one by default",
+            },
+        ),
+        Kind(
+            name="partition",
+            summary="Two services do not reach each other.",
+            parameters={
+                "target": "one service of the stack, a",
+                "peer": "the other one, b",
+                "direction": "both, or what one opens: a_to_b, b_to_a; default both",
+            },
+        ),
+        Kind(
             name="cpu",
             summary="Processors of the service's machine are kept busy.",
             parameters={**_SERVICE, "workers": "how many processors; default 1"},

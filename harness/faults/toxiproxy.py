@@ -61,6 +61,11 @@ def healthy_path(session: Session, target: str) -> Path:
         FaultError: No such edge, or requests through it fail already.
     """
     edge = session.edge(target)
+    if not edge.health_path:
+        raise FaultError(
+            f"The callee of {target} has no HTTP health path, so nobody could see a fault on it.",
+            "Label its service `harness.health_path: /path`, if it speaks HTTP.",
+        )
     before = probe.request(edge.listen, edge.health_path, BEFORE_TIMEOUT_S)
     if not before.answered:
         raise FaultError(

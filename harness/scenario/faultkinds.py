@@ -293,6 +293,33 @@ class ClockFault(HeldFault):
         return self
 
 
+class DisconnectFault(HeldFault):
+    """A service loses a network, and gets it back as it was; compose only."""
+
+    kind: Literal["disconnect"] = Field(description="What breaks.", examples=["disconnect"])
+    network: str = Field(
+        default="",
+        description="Name of the network, with or without the project's; by default the only "
+        "one of the service.",
+        examples=["default"],
+    )
+
+
+class PartitionFault(HeldFault):
+    """Two services do not reach each other."""
+
+    kind: Literal["partition"] = Field(description="What breaks.", examples=["partition"])
+    peer: Text = Field(
+        description="The other service, `b`; `target` is `a`.", examples=["recommender"]
+    )
+    direction: Literal["both", "a_to_b", "b_to_a"] = Field(
+        default="both",
+        description="What is cut: everything between the two, or only the connections that one "
+        "opens to the other.",
+        examples=["a_to_b"],
+    )
+
+
 class CpuFault(HeldFault):
     """Processors of the service's machine are kept busy."""
 
@@ -349,6 +376,8 @@ Fault = Annotated[
     | StopFault
     | DescriptorsFault
     | ClockFault
+    | DisconnectFault
+    | PartitionFault
     | CpuFault
     | MemoryFault
     | DiskFault
@@ -376,6 +405,8 @@ FAULT_KINDS: Mapping[str, type[Shape]] = {
     "stop": StopFault,
     "descriptors": DescriptorsFault,
     "clock": ClockFault,
+    "disconnect": DisconnectFault,
+    "partition": PartitionFault,
     "cpu": CpuFault,
     "memory": MemoryFault,
     "disk": DiskFault,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from harness import probe
-from harness.containers import UP, Container, Engine
+from harness.containers import SERVERS, UP, Container, Engine
 from harness.descriptor import Edge, Service, StackDescriptor
 from harness.errors import InvalidError
 from harness.stacks import registry
@@ -18,9 +18,6 @@ HEALTH_PATH, ENTRY, EDGES = "harness.health_path", "harness.entry", "harness.edg
 DEFAULT_HEALTH_PATH = "/healthz"
 DEFAULT_ENTRY = "gateway"
 ASK_WITHIN_S = 1.0
-
-#: Servers of the trade: how their images are called, and the port of their API.
-SERVERS: Mapping[str, int] = {"toxiproxy": 8474, "prometheus": 9090, "alertmanager": 9093}
 
 #: Ports whose servers speak no HTTP, and would log an HTTP request as an attack or a fault.
 NOT_HTTP = frozenset({3306, 5432, 5672, 6379, 9042, 9092, 27017})
@@ -93,15 +90,9 @@ def _default_path(container: Container, address: str) -> str:
     return DEFAULT_HEALTH_PATH if answered else ""
 
 
-def _kind(container: Container) -> str:
-    """Which of the servers of the trade it is; empty for a service of the user's own."""
-    name = container.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-    return next((kind for kind in SERVERS if name == kind), "")
-
-
 def _server(found: Sequence[Container], kind: str) -> str:
     """Base URL of a server's API, empty when the project has none."""
-    addresses = [c.address(SERVERS[kind]) for c in found if _kind(c) == kind]
+    addresses = [c.address(SERVERS[kind]) for c in found if c.kind == kind]
     return f"http://{addresses[0]}" if addresses and addresses[0] else ""
 
 
@@ -111,7 +102,7 @@ def _entry(found: Sequence[Container], services: Mapping[str, Service]) -> str:
     http = [
         c.service
         for c in found
-        if c.published and not _kind(c) and services[c.service].url.startswith("http:")
+        if c.published and not c.kind and services[c.service].url.startswith("http:")
     ]
     named = [name for name in (*labelled, DEFAULT_ENTRY) if name in services]
     if named:
@@ -128,7 +119,7 @@ def _edges(
     """
     if not api:
         return {}
-    server = next(c for c in found if _kind(c) == "toxiproxy")
+    server = next(c for c in found if c.kind == "toxiproxy")
     pairs = (pair.partition("=") for pair in server.labels.get(EDGES, "").split(","))
     labelled = {proxy.strip(): name.strip() for proxy, _, name in pairs}
     edges = {}
