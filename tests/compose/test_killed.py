@@ -1,0 +1,107 @@
+"""Whoever injected is killed: the guardian, or `harness recover`, heals the containers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from harness.descriptor import StackDescriptor
+from harness.files import project_root
+from harness.undo import State, UndoLog
+from tests.compose.project import command, container
+from tests.real import eventually
+
+pytestmark = pytest.mark.compose
+
+#: What one injector does: kind, service, further arguments; and what the proof of heal says.
+FAULTS = [
+    pytest.param(
+        [
+            ("pause", ["cache"], "got a goodbye in return"),
+            ("partition", ["front", "back"], "no rule of it is left"),
+        ],
+        id="pause, partition",
+        marks=pytest.mark.skipif(os.geteuid() != 0, reason="entering a network takes root"),
+    ),
+    pytest.param(
+        [
+            ("stop", ["front"], "started anew"),
+            ("disconnect", ["back"], "as harness-test"),
+            ("kill", ["cache"], "started anew"),
+        ],
+        id="stop, disconnect, kill",
+    ),
+]
+Faults = list[tuple[str, list[str], str]]
+
+INJECTOR = """
+import importlib, json, sys, time
+for kind, arguments in json.loads(sys.argv[1]):
+    importlib.import_module(f"harness.faults.{kind}").inject(*arguments)
+print("proven", flush=True)
+time.sleep(600)
+"""
+
+
+def killed_injector(faults: Faults, *, and_guardian: bool) -> None:
+    """Inject in a process of its own and kill it with SIGKILL, and its guardian before it."""
+    asked = json.dumps([(kind, arguments) for kind, arguments, _ in faults])
+    with subprocess.Popen(
+        [sys.executable, "-c", INJECTOR, asked], cwd=project_root(), stdout=subprocess.PIPE
+    ) as injector:
+        assert injector.stdout is not None
+        assert injector.stdout.readline() == b"proven\n"
+        if and_guardian:
+            for child in psutil.Process(injector.pid).children():
+                child.kill()
+        injector.kill()
+
+
+@pytest.fixture
+def alone(stack: StackDescriptor, monkeypatch: pytest.MonkeyPatch) -> Iterator[StackDescriptor]:
+    """An injector that belongs to no run, as under plain `chaos run`."""
+    monkeypatch.delenv("HARNESS_RUN_ID")
+    yield stack
+
+
+def project_of(stack: StackDescriptor) -> dict[str, tuple[object, ...]]:
+    """All of the project that faults change and healing has to bring back."""
+    found = [container(stack, name) for name in ("front", "back", "cache")]
+    return {c.service: (c.id, c.state, c.restart_policy, c.networks) for c in found}
+
+
+def assert_healed(log: UndoLog, faults: Faults) -> None:
+    entries = {e.kind: e for e in log.snapshot().entries[-len(faults) :]}
+    assert {e.state for e in entries.values()} == {State.HEALED}
+    for kind, _, words in faults:
+        assert words in entries[kind].heal_proof
+
+
+@pytest.mark.parametrize("faults", FAULTS)
+def test_the_guardian_heals_when_the_injector_is_killed(
+    alone: StackDescriptor, log: UndoLog, faults: Faults
+) -> None:
+    before = project_of(alone)
+    killed_injector(faults, and_guardian=False)
+    eventually(lambda: not log.snapshot().open, "the guardian has healed", 15)
+    assert_healed(log, faults)
+    assert project_of(alone) == before
+
+
+@pytest.mark.parametrize("faults", FAULTS)
+def test_recover_heals_when_everything_of_ours_is_killed(
+    alone: StackDescriptor, log: UndoLog, faults: Faults
+) -> None:
+    before = project_of(alone)
+    killed_injector(faults, and_guardian=True)
+    assert {e.kind for e in log.snapshot().open} == {kind for kind, _, _ in faults}
+    done = command("recover", "--stack", alone.id)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert_healed(log, faults)
+    assert project_of(alone) == before
