@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness import (
+    connection_slots,
     container_network,
     container_partition,
     edge_partition,
@@ -62,6 +63,9 @@ def _over_http(name: str) -> Callable[[Arguments, EffectFields], Seen]:
 LOOKS: Mapping[str, Callable[[Arguments, EffectFields], Seen]] = {
     "request": _request,
     "stressor_works": lambda arguments, effect: Seen(*stressor.look_works(arguments, effect)),
+    "connections_taken": lambda arguments, effect: Seen(
+        *connection_slots.look_taken(arguments, effect)
+    ),
     "process_gone": lambda arguments, _: Seen(*service_process.look_gone(arguments)),
     "process_stopped": lambda arguments, _: Seen(*service_process.look_stopped(arguments)),
     "service_held_down": lambda arguments, _: Seen(*service_process.look_held_down(arguments)),

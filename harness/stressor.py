@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from harness import databases
 from harness.errors import FaultError
 from harness.processes import die_with_parent
 
@@ -25,6 +27,9 @@ PAGE = 4096
 CHUNK = 1 << 20
 LOOK_S = 0.5
 BUSY_SHARE = 0.25
+CONNECTIONS = "connections"
+RETRY_S = 0.1
+SPARE_FILES = 64
 
 
 def find(token: str, module: str = MODULE) -> list[psutil.Process]:
@@ -129,9 +134,28 @@ def _fill(megabytes: int, path: str) -> None:
         time.sleep(3600)
 
 
+def _connect(most: int, path: Path, name: str) -> None:
+    """Open connections to the server whose address is in the file, and hold them.
+
+    Goes on trying: what somebody else gives back is taken too.
+    """
+    url = path.read_text()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, most + SPARE_FILES)), hard))
+    held: list[databases.Connection] = []
+    while True:
+        try:
+            if len(held) < most:
+                held.append(databases.connect(url, name))
+                continue
+        except FaultError:
+            pass  # refused, as it should be; the looks tell whether for the right reason
+        time.sleep(RETRY_S)
+
+
 def main(arguments: list[str]) -> None:
     """Use up what is asked for until somebody ends it, or the time is over."""
-    kind, amount, for_s, _token, *path = arguments
+    kind, amount, for_s, token, *path = arguments
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # whose default is to end the process
     signal.setitimer(signal.ITIMER_REAL, float(for_s))
     if kind == "cpu":
@@ -140,8 +164,10 @@ def main(arguments: list[str]) -> None:
         _allocate(int(amount))
     elif kind == "disk":
         _fill(int(amount), path[0])
+    elif kind == CONNECTIONS:
+        _connect(int(amount), Path(path[0]), token)
     else:
-        raise SystemExit(f"unknown resource {kind!r}; known: cpu, memory, disk")
+        raise SystemExit(f"unknown resource {kind!r}; known: cpu, memory, disk, {CONNECTIONS}")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from harness import (
+    connection_slots,
     container_network,
     container_partition,
     edge_partition,
@@ -154,6 +155,11 @@ VERBS: Mapping[str, Verb] = {
         arguments=("token", "path"),
         undo=stressor.undo,
         prove=stressor.prove_ended,
+    ),
+    "connections.release": Verb(
+        arguments=connection_slots.ARGUMENTS,
+        undo=connection_slots.release,
+        prove=connection_slots.prove_released,
     ),
     "process.ensure_running": Verb(
         arguments=service_process.ARGUMENTS,

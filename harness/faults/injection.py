@@ -172,6 +172,8 @@ def _prove(session: Session, entry: Entry, fault: Injection) -> Entry:
         seen = look(entry.look, entry.arguments, entry.effect)
         if seen.bites:
             break
+        if entry.lease_until < now() + LEASE_S / 2:
+            entry = _renewed(session, entry)
         if time.monotonic() >= give_up_at:
             raise FaultError(
                 f"{entry.kind} on {entry.target} does not bite: {seen.words}, "
@@ -183,5 +185,17 @@ def _prove(session: Session, entry: Entry, fault: Injection) -> Entry:
     with session.log.locked():
         _refuse_if_fenced(session, entry)
         return session.log.change(
-            entry, state=State.PROVEN, proven_at=at, last_seen_at=at, proof=proof
+            entry,
+            state=State.PROVEN,
+            proven_at=at,
+            last_seen_at=at,
+            lease_until=at + LEASE_S,
+            proof=proof,
         )
+
+
+def _renewed(session: Session, entry: Entry) -> Entry:
+    """Whoever still looks still holds: the guardian need not heal what takes long to bite."""
+    with session.log.locked():
+        _refuse_if_fenced(session, entry)
+        return session.log.change(entry, lease_until=now() + LEASE_S)

@@ -206,6 +206,14 @@ KINDS: Mapping[str, Kind] = {
             parameters={**_SERVICE, "megabytes": "how much, 1 to 8192"},
         ),
         Kind(
+            name="pool_exhaustion",
+            summary="A database server has no connection left: PostgreSQL or Redis.",
+            parameters={
+                "target": "a service whose url is postgresql://… or redis://…",
+                "connections": "how many are held at most, 1 to 5000; default 1000",
+            },
+        ),
+        Kind(
             name="disk",
             summary="A disk of the service's machine is filled, to a bound.",
             parameters={

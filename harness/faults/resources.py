@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from harness import processes
+from harness.descriptor import Service
 from harness.errors import FaultError
 from harness.faults import injection
 from harness.faults.injection import Injection
@@ -44,9 +45,7 @@ def inject(
         FaultError: No such service, too much is asked for, or it does not bite; nothing is
             left behind.
     """
-    if target not in session.stack.services:
-        known = ", ".join(sorted(session.stack.services))
-        raise FaultError(f"The stack {session.stack.id} has no service {target!r}; it has {known}.")
+    service(session, target)
     if session.stack.driver == "compose":
         raise FaultError(
             f"{kind} would be on the engine's machine, not in the container of {target}; it is "
@@ -64,10 +63,28 @@ def inject(
     )
 
     def apply(entry: Entry) -> None:
-        argv = [sys.executable, "-m", MODULE, kind, str(amount), f"{MAX_FOR_S:g}", entry.id]
-        _HELPERS.append(processes.start([*argv, str(path)] if path else argv))
+        start(kind, amount, entry.id, path)
 
     return injection.inject(session, fault, apply)
+
+
+def service(session: Session, target: str) -> Service:
+    """The service that a fault names.
+
+    Raises:
+        FaultError: The stack has no such service; the message lists those it has.
+    """
+    found = session.stack.services.get(target)
+    if found is None:
+        known = ", ".join(sorted(session.stack.services))
+        raise FaultError(f"The stack {session.stack.id} has no service {target!r}; it has {known}.")
+    return found
+
+
+def start(kind: str, amount: int, token: str, path: Path | None = None) -> None:
+    """Start a helper that ends with this process, or after an hour."""
+    argv = [sys.executable, "-m", MODULE, kind, str(amount), f"{MAX_FOR_S:g}", token]
+    _HELPERS.append(processes.start([*argv, str(path)] if path else argv))
 
 
 def checked_megabytes(megabytes: int | str) -> int:

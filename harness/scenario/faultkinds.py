@@ -347,6 +347,17 @@ class DiskFault(HeldFault):
     )
 
 
+class PoolExhaustionFault(HeldFault):
+    """A database server has no connection left: they are held, up to a bound."""
+
+    kind: Literal["pool_exhaustion"] = Field(
+        description="What breaks.", examples=["pool_exhaustion"]
+    )
+    connections: Annotated[int, Field(ge=1, le=5000)] = Field(
+        default=1000, description="How many are held at most.", examples=[200]
+    )
+
+
 class PodKillFault(FaultTarget):
     """Pods of a selector are killed at once."""
 
@@ -381,6 +392,7 @@ Fault = Annotated[
     | CpuFault
     | MemoryFault
     | DiskFault
+    | PoolExhaustionFault
     | PodKillFault,
     Field(discriminator="kind"),
 ]
@@ -410,5 +422,6 @@ FAULT_KINDS: Mapping[str, type[Shape]] = {
     "cpu": CpuFault,
     "memory": MemoryFault,
     "disk": DiskFault,
+    "pool_exhaustion": PoolExhaustionFault,
     "pod_kill": PodKillFault,
 }
