@@ -15,17 +15,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import processes
+from harness import experiment, processes
 from harness.descriptor import StackDescriptor
 from harness.errors import ChaosError, InvalidError
+from harness.experiment import OURS
 from harness.model import Activity, FaultSpec, Scenario
 
 KILL_GRACE_S = 0.5
 JOURNAL = "chaos-journal.json"
 LOG = "chaos.log"
-OURS = "harness.faults"
+EXPERIMENT = "experiment.json"
+SETTINGS = "chaos-settings.yaml"
+#: What a run of an experiment leaves in the run's folder.
+FILES = (EXPERIMENT, SETTINGS, JOURNAL, LOG)
 _EXCEPTION_NAMES = re.compile(r"^(?:[\w.]+(?:Failed|Error): )+")
-_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
 class ChaosToolkit:
@@ -46,7 +49,7 @@ class ChaosToolkit:
         self._run_id = run_id
         self._arguments = scenario.arguments
         self._process: subprocess.Popen[bytes] | None = None
-        self._path = folder / "experiment.json"
+        self._path = folder / EXPERIMENT
         if scenario.experiment is not None:
             self._experiment = _read(root / scenario.experiment)
         else:
@@ -57,16 +60,23 @@ class ChaosToolkit:
         return self._experiment
 
     def targets(self) -> tuple[str, ...]:
-        """Targets that the experiment's own faults name, variables resolved."""
-        values = _variables(self._experiment, self._arguments)
-        found = []
-        for activity in self._experiment.get("method", ()):
-            provider = activity.get("provider", {})
-            arguments = provider.get("arguments")
-            target = arguments.get("target") if isinstance(arguments, dict) else None
-            if str(provider.get("module", "")).startswith(OURS) and isinstance(target, str):
-                found.append(_VARIABLE.sub(lambda m: str(values.get(m[1], m[0])), target))
-        return tuple(dict.fromkeys(found))
+        """Targets that the experiment's own faults name, variables resolved.
+
+        Raises:
+            InvalidError: A fault does not say what it is injected into.
+        """
+        return experiment.targets(experiment.steps(self._experiment, self._values()))
+
+    def urls(self) -> dict[str, str]:
+        """URLs that the experiment's HTTP activities would call, by where they stand."""
+        return experiment.urls(self._experiment, self._values())
+
+    def steps(self) -> tuple[experiment.Step, ...]:
+        """The experiment, activity by activity, variables resolved."""
+        return experiment.steps(self._experiment, self._values())
+
+    def _values(self) -> dict[str, Any]:
+        return experiment.variables(self._experiment, self._arguments, os.environ)
 
     def start(self, stack: StackDescriptor, epoch: int) -> None:
         """Start the experiment.
@@ -75,7 +85,7 @@ class ChaosToolkit:
             ChaosError: The child could not be started.
         """
         self._path.write_text(json.dumps(self._experiment, indent=2))
-        settings = self._folder / "chaos-settings.yaml"
+        settings = self._folder / SETTINGS
         settings.write_text("{}\n")
         argv = [
             sys.executable,
@@ -189,17 +199,6 @@ def _odd(experiment: Mapping[str, Any]) -> str:
         provider = activity.get("provider", {}) if isinstance(activity, dict) else activity
         parts.append((f"method[{number}]", provider))
     return next((name for name, part in parts if not isinstance(part, dict)), "")
-
-
-def _variables(experiment: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of the experiment's configuration as the run will see them."""
-    values: dict[str, Any] = {}
-    for name, entry in (experiment.get("configuration") or {}).items():
-        if isinstance(entry, dict) and entry.get("type") == "env":
-            values[name] = os.environ.get(entry.get("key", ""), entry.get("default"))
-        else:
-            values[name] = entry
-    return values | dict(arguments)
 
 
 def _activity(section: str, entry: Mapping[str, Any]) -> Activity:

@@ -225,7 +225,7 @@ class Sli:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One scenario file, resolved and checked."""
+    """One scenario file, resolved and checked; ``secrets`` are names, never values."""
 
     name: str
     path: str
@@ -240,6 +240,10 @@ class Scenario:
     abort: tuple[Threshold, ...]
     only_affects: tuple[str, ...]
     client_side_only: bool
+    max_targets: int | None = None
+    max_share: float | None = None
+    environment: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
     @property
     def injects(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.descriptor import StackDescriptor
+from harness.guards import Guards
 from harness.model import Activity, Event, FaultRecord, Scenario, Series
 from harness.samples import LoadSamples
 
@@ -206,4 +207,5 @@ class Lab:
     metrics: Metrics | None
     store: Store
     watcher: Watcher
+    guards: Guards = field(default_factory=Guards)
     plan: Mapping[str, Any] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from harness.checks import steady_checks
 from harness.descriptor import StackDescriptor
 from harness.errors import DirtyError, HarnessError, InvalidError, StoreError
 from harness.evidence import BaselineRun, Evidence
+from harness.guards import refuse_stack
 from harness.live import figures, tripped
 from harness.model import (
     AlertExpectation,
@@ -120,6 +121,7 @@ class _Run:
         self._event(
             "stack_up", id=stack.id, versions=dict(stack.versions), defects=list(stack.defects)
         )
+        refuse_stack(self.lab.guards, self.lab.scenario, self.lab.chaos.targets(), stack)
         self._preflight(stack)
         return stack
 

@@ -299,8 +299,10 @@ def test_targets_are_resolved_as_the_run_will_see_them(
 
 
 @pytest.mark.parametrize("target", [None, 5, ["a"], {}])
-def test_a_target_that_is_no_text_names_nothing(target: Any, bench: Bench) -> None:
-    assert bench.toolkit(ours(target=target)).targets() == ()
+def test_a_target_that_is_no_text_is_refused(target: Any, bench: Bench) -> None:
+    """No guard could hold a fault that does not say what it is injected into."""
+    with pytest.raises(InvalidError, match="without saying into what"):
+        bench.toolkit(ours(target=target)).targets()
 
 
 BAD: dict[str, tuple[str | bytes | None, str]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from harness.conclusion import conclude
 from harness.errors import DirtyError, InvalidError
 from harness.fakes import EPOCH, World, healthy, lab
+from harness.fakes.world import descriptor
 from harness.model import Scenario
 from harness.ports import Restoration
 from harness.result import Facts
@@ -237,6 +239,31 @@ def test_a_target_that_the_stack_does_not_have_is_refused_before_any_load() -> N
         run(lab(lived, scenario()))
     assert "load start" not in lived.calls
     assert lived.calls[-1] == "stack down"
+
+
+ELSEWHERE = {
+    "load": {"base_url": "http://b.example"},
+    "Prometheus": {"prometheus": "http://b.example"},
+    "Toxiproxy": {"toxiproxy": "http://b.example"},
+}
+
+
+@pytest.mark.parametrize("change", ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_a_stack_beyond_the_guards_is_left_before_any_call_to_it(change: dict[str, str]) -> None:
+    lived = world(descriptor=replace(descriptor(), **change))
+    with pytest.raises(InvalidError, match=r"on host 'b\.example' is not allowed"):
+        run(lab(lived, scenario()))
+    asked = {"load start", "chaos start"}
+    assert not asked & set(lived.calls)
+    assert lived.calls[-1] == "stack down"
+
+
+def test_a_share_of_the_stack_beyond_the_scenario_is_refused_before_any_load() -> None:
+    narrow = replace(scenario(), max_share=0.5)
+    lived = world()
+    with pytest.raises(InvalidError, match="1 of 1 services"):
+        run(lab(lived, narrow))
+    assert "load start" not in lived.calls
 
 
 def test_a_query_that_prometheus_cannot_read_is_refused_before_any_load() -> None:

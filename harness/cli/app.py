@@ -58,6 +58,7 @@ class Schema(StrEnum):
 
     SCENARIO = "scenario"
     RESULT = "result"
+    PREVIEW = "preview"
 
 
 class Driver(StrEnum):
@@ -105,7 +106,9 @@ def run(
     deadline: Annotated[
         str | None, typer.Option(help="Stop and heal after this time, such as 10m.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be touched; touch nothing.")
+    ] = False,
     out: Out = RESULTS,
     output: Output = Form.TEXT,
 ) -> int:
@@ -122,7 +125,11 @@ def run(
         output=output,
         deadline_s=running.deadline_s(deadline),
     )
-    return running.dry_run(asked) if dry_run else running.run_all(asked)
+    if dry_run:
+        from harness.cli import dry_run as previewing
+
+        return previewing.dry_run(asked)
+    return running.run_all(asked)
 
 
 @app.command()
@@ -157,7 +164,7 @@ def validate(
 def schema(
     which: Annotated[Schema, typer.Argument(help="Of which document.")] = Schema.SCENARIO,
 ) -> int:
-    """Print the JSON Schema of scenario files or of result.json."""
+    """Print the JSON Schema of scenario files, of result.json or of a dry run."""
     from harness.cli import documents
 
     return documents.schema(which)

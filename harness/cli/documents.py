@@ -22,7 +22,9 @@ from harness.scenario import json_schema, parse
 from harness.units import parse_quantity
 
 TIMELINE = "timeline.json"
-RESULT_SCHEMA = Path(__file__).parent.parent / "schemas" / "result.schema.json"
+#: What a run renders, by file name.
+DOCUMENTS = (store.RESULT, TIMELINE, "report.html", "summary.md", "junit.xml")
+SCHEMAS = Path(__file__).parent.parent / "schemas"
 
 
 def render(conclusion: Conclusion, form: str) -> bytes:
@@ -140,8 +142,8 @@ def accept(out: Path, name: str, root: Path) -> int:
 
 def schema(which: str) -> int:
     """Print a JSON Schema."""
-    scenario = which == "scenario"
-    words.say(json.dumps(json_schema(), indent=2) if scenario else RESULT_SCHEMA.read_text())
+    published = SCHEMAS / f"{which}.schema.json"
+    words.say(json.dumps(json_schema(), indent=2) if which == "scenario" else published.read_text())
     return ExitCode.PASS
 
 

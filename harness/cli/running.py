@@ -8,20 +8,19 @@ import secrets
 import shlex
 import sys
 import time
-import tomllib
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import baselines, guards, store, surroundings
+from harness import baselines, store, surroundings
 from harness.chaos import ChaosToolkit
 from harness.cli import words
 from harness.cli.documents import render, render_all
 from harness.cli.interrupts import Interrupts
+from harness.cli.project import guards_of, parse_all, permitted, root_of
 from harness.cli.target import target_of
 from harness.conclusion import Conclusion, conclude
-from harness.errors import ExitCode, InvalidError, ScenarioError
+from harness.errors import ExitCode, InvalidError
 from harness.files import lever, project_root
 from harness.load.locust import LocustLoad
 from harness.model import Scenario
@@ -30,7 +29,7 @@ from harness.prometheus import Prometheus
 from harness.report.live import make_view
 from harness.run import run
 from harness.safety import Safety
-from harness.scenario import parse, undecidable
+from harness.scenario import undecidable
 from harness.scenario.resolve import resolved
 from harness.units import parse_duration_s
 
@@ -58,9 +57,9 @@ def run_all(request: Request) -> int:
     Raises:
         ScenarioError: A file has problems; then none was run.
     """
-    scenarios = _parse_all(request.files, request.profile, request.overrides)
+    scenarios = parse_all(request.files, request.profile, request.overrides)
     for scenario in scenarios:
-        _allowed_targets(scenario)  # all of them, before the first one touches anything
+        permitted(scenario)  # all of them, before the first one touches anything
     codes = [_run_one(scenario, request) for scenario in scenarios for _ in range(request.repeat)]
     return min(codes, key=WORST_FIRST.index, default=ExitCode.INCONCLUSIVE)
 
@@ -84,7 +83,7 @@ def validate(files: tuple[Path, ...], profile: str | None, overrides: tuple[str,
     Raises:
         ScenarioError: At least one file has a problem.
     """
-    for path, scenario in zip(files, _parse_all(files, profile, overrides), strict=True):
+    for path, scenario in zip(files, parse_all(files, profile, overrides), strict=True):
         words.say(f"{path}: valid: {scenario.name}, {len(scenario.objectives)} objectives")
         for warning in undecidable(scenario):
             words.note(f"{path}: warning: {warning}")
@@ -106,81 +105,6 @@ def deadline_s(text: str | None) -> float | None:
     if seconds <= 0:
         raise InvalidError("--deadline must be above 0, such as 10m.")
     return seconds
-
-
-def dry_run(request: Request) -> int:
-    """Print what a run would do and touch, and do nothing."""
-    for scenario in _parse_all(request.files, request.profile, request.overrides):
-        load = scenario.load
-        length_s = sum(
-            (
-                scenario.phases.warmup_s,
-                scenario.phases.steady_s,
-                scenario.phases.recovery_s,
-                scenario.phases.after_s,
-            )
-        )
-        words.say(f"{scenario.name}: would start or attach to a {scenario.stack.driver} stack")
-        words.say(
-            f"  load: {load.profile or ', '.join(load.http)} at {load.arrivals_per_s:g}/s, "
-            f"for up to {length_s:g} s and the experiment"
-        )
-        targets = _allowed_targets(scenario)
-        what = scenario.experiment or ", ".join(f.kind for f in scenario.faults) or "nothing"
-        words.say(f"  faults: {what}, on {', '.join(targets) or 'nothing'}; all of them undone")
-        for objective in scenario.objectives:
-            words.say(f"  objective: {objective.text}")
-    return ExitCode.PASS
-
-
-def _parse_all(
-    files: tuple[Path, ...], profile: str | None, overrides: tuple[str, ...]
-) -> list[Scenario]:
-    scenarios, problems = [], []
-    for path in files:
-        try:
-            text = path.read_text()
-        except OSError as error:
-            problems.append(f"{path}: error: cannot be read: {error.strerror}")
-            continue
-        except UnicodeDecodeError as error:
-            problems.append(f"{path}: error: is not UTF-8 text: {error.reason}")
-            continue
-        try:
-            scenarios.append(
-                parse(
-                    text,
-                    path=str(path),
-                    environment=os.environ,
-                    profile=profile,
-                    overrides=overrides,
-                    exists=partial(_is_file, _root_of(path)),
-                )
-            )
-        except ScenarioError as error:
-            problems += error.problems
-    if problems:
-        raise ScenarioError(tuple(problems))
-    return scenarios
-
-
-def _is_file(root: Path, name: str) -> bool:
-    return (root / name).is_file()
-
-
-def _root_of(path: Path) -> Path:
-    """The project that a scenario file belongs to: the nearest folder with loadtests in it.
-
-    Paths in a scenario are relative to it; without one they are relative to here.
-    """
-    for folder in path.resolve().parents:
-        if (folder / "loadtests").is_dir() or (folder / "experiments").is_dir():
-            return folder
-    return Path.cwd()
-
-
-def _root(scenario: Scenario) -> Path:
-    return _root_of(Path(scenario.path))
 
 
 class _Watcher:
@@ -215,7 +139,7 @@ def _run_one(scenario: Scenario, request: Request) -> ExitCode:
 
 
 def _run_in(scenario: Scenario, request: Request, folder: store.RunFolder) -> ExitCode:
-    root = _root(scenario)
+    root = root_of(scenario)
     chaos = ChaosToolkit(scenario, root, folder.path, folder.run_id)
     plan = _plan(scenario, folder, chaos)
     folder.write(store.PLAN, (json.dumps(plan, indent=2) + "\n").encode())
@@ -240,6 +164,7 @@ def _run_in(scenario: Scenario, request: Request, folder: store.RunFolder) -> Ex
                 metrics=None if scenario.client_side_only else Prometheus(),
                 store=folder,
                 watcher=_Watcher(view),
+                guards=guards_of(root),
             )
             evidence = run(lab, known)
     finally:
@@ -249,31 +174,6 @@ def _run_in(scenario: Scenario, request: Request, folder: store.RunFolder) -> Ex
     _publish(folder, conclusion)
     _tell(conclusion, folder, request.output)
     return ExitCode(conclusion.result["verdict"]["exit_code"])
-
-
-def _allowed_targets(scenario: Scenario) -> tuple[str, ...]:
-    """The targets that a scenario would break, if the guards let it."""
-    root = _root(scenario)
-    targets = ChaosToolkit(scenario, root, Path(), "not yet").targets()
-    guards.refuse(_guards(root), scenario, targets)
-    if lever().exists():
-        raise InvalidError(
-            f"The lever {lever()} is pulled: {lever().read_text(errors='replace').strip()[:200]}",
-            "Nothing may be injected until somebody removes that file.",
-        )
-    return targets
-
-
-def _guards(root: Path) -> guards.Guards:
-    """The guards of a project; a file that cannot be read forbids everything."""
-    path = root / guards.FILE
-    try:
-        document = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        return guards.Guards()
-    except (OSError, ValueError) as error:
-        raise InvalidError(f"{path} cannot be read: {error}.", "Correct it first.") from error
-    return guards.parse(document, str(path))
 
 
 def _plan(scenario: Scenario, folder: store.RunFolder, chaos: ChaosToolkit) -> dict[str, Any]:
@@ -288,7 +188,7 @@ def _plan(scenario: Scenario, folder: store.RunFolder, chaos: ChaosToolkit) -> d
         "command": shlex.join(["harness", *sys.argv[1:]]),
         "seed": secrets.randbelow(2**31),
         "environment": surroundings.environment(scenario.stack.driver, compared),
-        "candidate": surroundings.candidate(_root(scenario)),
+        "candidate": surroundings.candidate(root_of(scenario)),
     }
 
 

@@ -224,3 +224,16 @@ KINDS: Mapping[str, Kind] = {
         ),
     )
 }
+
+#: The verb out of :data:`harness.verbs.VERBS` that undoes each kind; where a quick answer would
+#: not prove it, the entry has the variant of the verb that looks as well.
+UNDONE_BY: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("timeout", "latency", "bandwidth", "reset_peer", "slicer", "limit_data", "slow_close"),
+        "toxiproxy.remove_toxic",
+    ),
+    "down": "toxiproxy.enable",
+    **dict.fromkeys(("kill", "restart", "stop"), "process.ensure_running"),
+    "pause": "process.resume",
+    **dict.fromkeys(("cpu", "memory", "disk"), "stressor.end"),
+}

@@ -17,8 +17,9 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from harness.model import Unit
 from harness.scenario.problems import quoted
-from harness.units import parse_duration_s, parse_rate_per_s
+from harness.units import parse_duration_s, parse_quantity, parse_rate_per_s
 
 LONGEST = "30d"
 HIGHEST_RATE = "1000000/s"
@@ -29,6 +30,7 @@ _VARIABLE = r".*\$\{.+\}.*"
 DURATION_PATTERN = rf"^(?:\s*\+?{_NUMBER}\s*(?:us|ms|s|m|h|d)\s*|{_VARIABLE})$"
 RATE_PATTERN = rf"^(?:\s*\d+(?:\.\d+)?\s*/\s*(?:s|m|h)\s*|{_VARIABLE})$"
 REQUEST_PATTERN = r"^(?:GET|HEAD) /\S*$"
+SHARE_PATTERN = rf"^(?:\s*{_NUMBER}\s*%\s*|{_VARIABLE})$"
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]*$"
 
 
@@ -61,6 +63,17 @@ def _longer(value: float) -> float:
 
 def _rate(value: object) -> float:
     return _number(value, "a rate such as 100/s", parse_rate_per_s, HIGHEST_RATE)
+
+
+def _share(value: object) -> float:
+    text = _text(value, "a percentage such as 34%")
+    try:
+        quantity = parse_quantity(text)
+    except ValueError:
+        quantity = None
+    if quantity is None or quantity.unit is not Unit.RATIO or not 0 < quantity.value <= 1:
+        raise ValueError(f"{quoted(text)} is not a share; write a percentage from above 0% to 100%")
+    return quantity.value
 
 
 def _request(value: object) -> str:
@@ -101,6 +114,9 @@ LongerDuration = Annotated[
 Rate = Annotated[
     float, BeforeValidator(_rate), WithJsonSchema({"type": "string", "pattern": RATE_PATTERN})
 ]
+Share = Annotated[
+    float, BeforeValidator(_share), WithJsonSchema({"type": "string", "pattern": SHARE_PATTERN})
+]
 Request = Annotated[
     str, BeforeValidator(_request), WithJsonSchema({"type": "string", "pattern": REQUEST_PATTERN})
 ]
@@ -110,6 +126,7 @@ ProjectFile = Annotated[
 Argument = Annotated[Any, PlainValidator(_argument), WithJsonSchema({"type": ["string", "number"]})]
 Text = Annotated[str, StringConstraints(min_length=1)]
 UrlPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 

@@ -175,6 +175,10 @@ def _scenario(file: ScenarioFile, path: str) -> Scenario:
         abort=tuple(condition for condition in aborts if isinstance(condition, Threshold)),
         only_affects=tuple(file.only_affects),
         client_side_only=file.metrics == "none",
+        max_targets=file.blast_radius.max_targets if file.blast_radius else None,
+        max_share=file.blast_radius.max_share if file.blast_radius else None,
+        environment=tuple(dict.fromkeys(file.environment)),
+        secrets=tuple(dict.fromkeys(file.secrets)),
     )
 
 

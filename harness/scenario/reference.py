@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from harness.scenario.fields import DURATION_PATTERN, RATE_PATTERN, REQUEST_PATTERN
+from harness.scenario.fields import (
+    DURATION_PATTERN,
+    RATE_PATTERN,
+    REQUEST_PATTERN,
+    SHARE_PATTERN,
+)
 from harness.scenario.jsonschema import json_schema
 from harness.scenario.notyet import NOT_YET
 
 Schema = dict[str, Any]
-_KINDS = {DURATION_PATTERN: "duration", RATE_PATTERN: "rate", REQUEST_PATTERN: "request"}
+_KINDS = {
+    DURATION_PATTERN: "duration",
+    RATE_PATTERN: "rate",
+    REQUEST_PATTERN: "request",
+    SHARE_PATTERN: "percentage",
+}
 _PLAIN = {
     "string": "text",
     "integer": "whole number",

@@ -46,6 +46,12 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
         document["only_affects"] = list(scenario.only_affects)
     if scenario.client_side_only:
         document["metrics"] = "none"
+    if scenario.max_targets is not None or scenario.max_share is not None:
+        document["blast_radius"] = _blast_radius(scenario)
+    if scenario.environment:
+        document["environment"] = list(scenario.environment)
+    if scenario.secrets:
+        document["secrets"] = list(scenario.secrets)
     literal: dict[str, Any] = _literal(document)
     return literal
 
@@ -73,6 +79,15 @@ def _load(scenario: Scenario) -> dict[str, Any]:
     if load.service is not None:
         document["service"] = load.service
     return {"http": list(load.http), **document}
+
+
+def _blast_radius(scenario: Scenario) -> dict[str, Any]:
+    limits: dict[str, Any] = {}
+    if scenario.max_targets is not None:
+        limits["max_targets"] = scenario.max_targets
+    if scenario.max_share is not None:
+        limits["max_share"] = show_quantity(Quantity(value=scenario.max_share, unit=Unit.RATIO))
+    return limits
 
 
 def _objective(objective: Objective) -> dict[str, str]:

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
 from harness.scenario.faultkinds import Fault
-from harness.scenario.fields import Argument, Name, ProjectFile, Rate, Shape, Text
+from harness.scenario.fields import Argument, Name, ProjectFile, Rate, Shape, Text, VariableName
 from harness.scenario.problems import quoted
 from harness.scenario.sections import (
     OBJECTIVE_EXAMPLES,
     OBJECTIVE_HELP,
+    BlastRadius,
     Durability,
     GatedObjective,
     Load,
@@ -131,6 +132,23 @@ class ScenarioFile(Shape):
         "key, anything else replaced.",
         examples=[{"ci": {"load": {"arrivals": "20/s"}}}],
     )
+    blast_radius: BlastRadius | None = Field(
+        default=None,
+        description="How much the faults may touch at most; refused before anything is touched.",
+        examples=[{"max_targets": 1, "max_share": "34%"}],
+    )
+    environment: list[VariableName] = Field(
+        default_factory=list,
+        description="Environment variables that load profile and experiment are handed, besides "
+        "those that the experiment names itself. No others reach them.",
+        examples=[["SHOP_REGION"]],
+    )
+    secrets: list[VariableName] = Field(
+        default_factory=list,
+        description="Names of environment variables, handed on like `environment`, or of values "
+        "under `with`; what they hold is written nowhere.",
+        examples=[["SHOP_ORDERS_LOGIN"]],
+    )
     max_rate: Rate | None = Field(
         default=None,
         description="The highest arrival rate that this target may ever get; guards against a "
@@ -144,6 +162,7 @@ SECTIONS: Mapping[str, type[Shape]] = {
     "stack": Stack,
     "load": Load,
     "phases": Phases,
+    "blast_radius": BlastRadius,
     "slis": SliQuery,
     "durability": Durability,
     "objectives": GatedObjective,

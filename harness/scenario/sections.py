@@ -18,6 +18,7 @@ from harness.scenario.fields import (
     Rate,
     Request,
     Shape,
+    Share,
     Text,
 )
 
@@ -145,6 +146,23 @@ class Phases(Shape):
         json_schema_extra={"default": "10s"},
         description="The system after recovery.",
         examples=["30s"],
+    )
+
+
+class BlastRadius(Shape):
+    """How much of the stack the faults may touch; the stricter of this and `harness.toml` holds."""
+
+    max_targets: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="Services and edges that the run may break; each counts once, and whole, "
+        "whatever its `toxicity`.",
+        examples=[1],
+    )
+    max_share: Share | None = Field(
+        default=None,
+        description="The same as a share of the stack's services; those that only watch or "
+        "break it (Prometheus, Alertmanager, Toxiproxy) do not count.",
+        examples=["34%"],
     )
 
 

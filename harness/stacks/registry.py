@@ -71,6 +71,18 @@ def load(stack_id: str) -> StackDescriptor:
     return _load_file(folder(stack_id) / FILE, f"The stack {stack_id!r}")
 
 
+def described(stack_id: str) -> StackDescriptor | None:
+    """How a stack was last described; nobody is asked whether it still runs.
+
+    None when it is not, or not in a way that can be read: who brings it up starts anew then.
+    """
+    path = folder(stack_id) / FILE
+    try:
+        return parse(path.read_text(), str(path))
+    except (OSError, UnicodeDecodeError, InvalidError):
+        return None
+
+
 def running() -> list[StackDescriptor]:
     """All running stacks, by id; descriptors that are stale or unreadable are left out."""
     found = []

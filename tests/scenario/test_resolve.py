@@ -44,6 +44,9 @@ FILES = {
     )
     + "abort: [a.errors > 50% for 5s]\nonly_affects: [a]\n",
     "no metrics": BASE + "metrics: none\n",
+    "a blast radius": BASE + "blast_radius: {max_targets: 2, max_share: 33.3%}\n",
+    "one limit of the blast radius": BASE + "blast_radius: {max_share: 100%}\n",
+    "variables handed on": BASE + "environment: [REGION]\nsecrets: [LOGIN]\n",
     "arguments": BASE + "with: {target: a->b, hold: 3s, n: 4}\n",
 }
 

@@ -1,0 +1,147 @@
+"""A project's files as a run needs them: its scenarios, and what its guards say of each.
+
+Reads files and nothing else: whatever is refused here is refused before any call.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from harness import guards
+from harness.chaos import ChaosToolkit
+from harness.descriptor import StackDescriptor
+from harness.errors import InvalidError, ScenarioError
+from harness.files import lever, project_root
+from harness.guards import Guards, Ruling
+from harness.model import Scenario
+from harness.scenario import parse
+from harness.stacks import registry
+
+
+def parse_all(
+    files: tuple[Path, ...], profile: str | None, overrides: tuple[str, ...]
+) -> list[Scenario]:
+    """Every scenario, in the order of the files.
+
+    Raises:
+        ScenarioError: With every problem of every file.
+    """
+    scenarios, problems = [], []
+    for path in files:
+        try:
+            text = path.read_text()
+        except OSError as error:
+            problems.append(f"{path}: error: cannot be read: {error.strerror}")
+            continue
+        except UnicodeDecodeError as error:
+            problems.append(f"{path}: error: is not UTF-8 text: {error.reason}")
+            continue
+        try:
+            scenarios.append(
+                parse(
+                    text,
+                    path=str(path),
+                    environment=os.environ,
+                    profile=profile,
+                    overrides=overrides,
+                    exists=partial(_is_file, _root_of(path)),
+                )
+            )
+        except ScenarioError as error:
+            problems += error.problems
+    if problems:
+        raise ScenarioError(tuple(problems))
+    return scenarios
+
+
+def root_of(scenario: Scenario) -> Path:
+    """The folder that the paths in a scenario are relative to."""
+    return _root_of(Path(scenario.path))
+
+
+def _is_file(root: Path, name: str) -> bool:
+    return (root / name).is_file()
+
+
+def _root_of(path: Path) -> Path:
+    """The project that a scenario file belongs to: the nearest folder with loadtests in it.
+
+    Paths in a scenario are relative to it; without one they are relative to here.
+    """
+    for folder in path.resolve().parents:
+        if (folder / "loadtests").is_dir() or (folder / "experiments").is_dir():
+            return folder
+    return Path.cwd()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """That a run may go ahead, and why.
+
+    Args:
+        guards: The project's.
+        targets: What the scenario would break.
+        rulings: What each guard said.
+        stack_id: The stack that would be touched; None when only its driver knows.
+        stack: How that stack was last described; None when it is not described yet.
+    """
+
+    guards: Guards
+    targets: tuple[str, ...]
+    rulings: tuple[Ruling, ...]
+    stack_id: str | None
+    stack: StackDescriptor | None
+
+
+def permitted(scenario: Scenario) -> Permission:
+    """Hold a scenario and the stack it would touch against the guards and the lever.
+
+    Raises:
+        InvalidError: Something stands against it; nothing was touched.
+    """
+    root = root_of(scenario)
+    experiment = ChaosToolkit(scenario, root, Path(), "not yet")
+    targets = experiment.targets()
+    urls = {**_urls_of(scenario), **experiment.urls()}
+    allowed = guards_of(root)
+    guards.refuse(allowed, scenario, targets, urls)
+    rulings = guards.rulings(allowed, scenario, targets, urls)
+    stack_id = registry.stack_id_local(project_root()) if scenario.stack.driver == "local" else None
+    stack = registry.described(stack_id) if stack_id else None
+    if stack is not None:
+        guards.refuse_stack(allowed, scenario, targets, stack)
+        rulings += guards.stack_rulings(allowed, scenario, targets, stack)
+    if lever().exists():
+        raise InvalidError(
+            f"The lever {lever()} is pulled: {lever().read_text(errors='replace').strip()[:200]}",
+            "Nothing may be injected until somebody removes that file.",
+        )
+    return Permission(
+        guards=allowed, targets=targets, rulings=rulings, stack_id=stack_id, stack=stack
+    )
+
+
+def _urls_of(scenario: Scenario) -> dict[str, str]:
+    """The addresses that the scenario itself names."""
+    options = scenario.stack.options
+    return {f"stack.{name}": options[name] for name in ("url", "prometheus") if name in options}
+
+
+def guards_of(root: Path) -> Guards:
+    """The guards of a project; a file that cannot be read forbids everything.
+
+    Raises:
+        InvalidError: It cannot be read, or is wrong.
+    """
+    path = root / guards.FILE
+    try:
+        document = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return Guards()
+    except (OSError, ValueError) as error:
+        raise InvalidError(f"{path} cannot be read: {error}.", "Correct it first.") from error
+    return guards.parse(document, str(path))
