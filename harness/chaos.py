@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,17 @@ from harness import experiment, processes
 from harness.descriptor import StackDescriptor
 from harness.errors import ChaosError, InvalidError
 from harness.experiment import OURS
+from harness.files import write_durably
+from harness.handed_on import handed_on
 from harness.model import Activity, FaultSpec, Scenario
+from harness.redacted_log import RedactedLog
+from harness.redaction import REDACTED, Redactor
 
 KILL_GRACE_S = 0.5
 JOURNAL = "chaos-journal.json"
 LOG = "chaos.log"
 EXPERIMENT = "experiment.json"
+VARIABLES = "variables.json"
 SETTINGS = "chaos-settings.yaml"
 #: What a run of an experiment leaves in the run's folder.
 FILES = (EXPERIMENT, SETTINGS, JOURNAL, LOG)
@@ -39,12 +45,24 @@ class ChaosToolkit:
         root: Folder that the experiment's path is relative to.
         folder: The run's folder; journal, log and settings go there.
         run_id: Handed to the fault functions.
+        redactor: Knows what must not be written down.
 
     Raises:
         InvalidError: The experiment cannot be read.
     """
 
-    def __init__(self, scenario: Scenario, root: Path, folder: Path, run_id: str) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        root: Path,
+        folder: Path,
+        run_id: str,
+        redactor: Redactor | None = None,
+    ) -> None:
+        self._named = (*scenario.environment, *scenario.secrets)
+        self._redactor = redactor or Redactor()
+        self._private: tempfile.TemporaryDirectory[str] | None = None
+        self._log = RedactedLog(folder / LOG, self._redactor)
         self._folder = folder
         self._run_id = run_id
         self._arguments = scenario.arguments
@@ -84,7 +102,9 @@ class ChaosToolkit:
         Raises:
             ChaosError: The child could not be started.
         """
-        self._path.write_text(json.dumps(self._experiment, indent=2))
+        shown = json.dumps(self._redactor.data(self._experiment), indent=2)
+        self._path.write_text(shown)
+        private = self._make_private()
         settings = self._folder / SETTINGS
         settings.write_text("{}\n")
         argv = [
@@ -94,34 +114,65 @@ class ChaosToolkit:
             *("--no-version-check", "--no-log-file", "--settings", str(settings)),
             "run",
             *("--rollback-strategy", "always"),
-            *("--journal-path", str(self._folder / JOURNAL)),
+            *("--journal-path", str(private / JOURNAL)),
+            *("--var-file", str(private / VARIABLES)),
         ]
-        for name, value in self._arguments.items():
-            argv += ["--var", f"{name}={value}"]
+        names = (*self._named, *experiment.environment_names(self._experiment))
         environment = {
-            **os.environ,
+            **handed_on(os.environ, names),
             "HARNESS_STACK": stack.id,
             "HARNESS_RUN_ID": self._run_id,
             "HARNESS_EPOCH": str(epoch),
         }
         try:
-            self._process = processes.start(
-                [*argv, str(self._path)],
-                env=environment,
-                cwd=self._folder,
-                output=self._folder / LOG,
-            )
+            with self._log.writing() as output:
+                self._process = processes.start(
+                    [*argv, str(private / EXPERIMENT)],
+                    env=environment,
+                    cwd=self._folder,
+                    output=output,
+                )
         except OSError as error:
             raise ChaosError(f"Chaos Toolkit could not be started: {error}.") from error
 
     def running(self) -> bool:
         """Whether the child still runs."""
-        return self._process is not None and self._process.poll() is None
+        if self._process is None:
+            return False
+        if self._process.poll() is None:
+            return True
+        self._keep()
+        return False
 
     def kill(self) -> None:
         """End the child; whatever it injected is healed by others."""
         if self._process is not None:
             processes.stop(self._process, KILL_GRACE_S)
+        self._keep()
+
+    def _make_private(self) -> Path:
+        """A folder of our own for what may hold secrets: the experiment, its values, its journal.
+
+        Values are handed over in a file, because arguments can be seen by everybody.
+        """
+        self._private = tempfile.TemporaryDirectory(prefix="harness-experiment-")
+        folder = Path(self._private.name)
+        values = {name: str(value) for name, value in self._arguments.items()}
+        for name, data in ((EXPERIMENT, self._experiment), (VARIABLES, {"configuration": values})):
+            (folder / name).write_text(json.dumps(data))
+        return folder
+
+    def _keep(self) -> None:
+        """Bring the journal into the run's folder without its secrets, and drop the rest."""
+        self._log.close()
+        if self._private is None:
+            return
+        journal = Path(self._private.name) / JOURNAL
+        if journal.exists():
+            data = self._redactor.raw(journal.read_bytes())
+            write_durably(self._folder / JOURNAL, _without_secrets(data))
+        self._private.cleanup()
+        self._private = None
 
     def activities(self) -> tuple[Activity, ...]:
         """The journal, activity by activity; empty when there is none, or none that can be read.
@@ -140,6 +191,21 @@ class ChaosToolkit:
             )
         except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
             return (Activity(section="journal", name=JOURNAL, status="failed", error=str(error)),)
+
+
+def _without_secrets(journal: bytes) -> bytes:
+    """The journal with nothing under ``secrets``; one that cannot be read stays as it is."""
+    try:
+        document = json.loads(journal)
+        experiment = document["experiment"]
+        groups = experiment["secrets"]
+        experiment["secrets"] = {
+            group: dict.fromkeys(entries, REDACTED) if isinstance(entries, dict) else REDACTED
+            for group, entries in groups.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return journal
+    return (json.dumps(document, indent=2) + "\n").encode()
 
 
 def compiled(name: str, faults: tuple[FaultSpec, ...]) -> dict[str, Any]:

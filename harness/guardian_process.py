@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from harness.errors import InfrastructureError
+from harness.handed_on import handed_on
 
 READY = b"ready\n"
 FAREWELL = b"bye\n"
@@ -30,6 +31,7 @@ class GuardianProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
+                env=handed_on(os.environ),
                 start_new_session=True,
             )
         try:

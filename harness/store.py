@@ -24,6 +24,7 @@ from harness.errors import InvalidError, StoreError
 from harness.evidence import BaselineRun, Evidence
 from harness.files import private_folder, write_durably
 from harness.model import Activity, Event, FaultRecord, Scenario, Series
+from harness.redaction import Redactor
 from harness.result import Facts
 from harness.samples import LoadSamples
 
@@ -41,10 +42,16 @@ SEALED = (RESULT, PLAN, SCENARIO, EVENTS, SERIES, FAULTS, BASELINES)
 
 
 class RunFolder:
-    """One run's folder, opened for writing."""
+    """One run's folder, opened for writing; no secret gets into it.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: The folder.
+        redactor: Knows the secrets.
+    """
+
+    def __init__(self, path: Path, redactor: Redactor | None = None) -> None:
         self.path = path
+        self._redactor = redactor or Redactor()
         handle_flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._events = os.open(path / EVENTS, handle_flags, 0o600)
 
@@ -59,7 +66,8 @@ class RunFolder:
         Raises:
             StoreError: The disk refused.
         """
-        line = json.dumps({"at": event.at, "kind": event.kind, "data": dict(event.data)})
+        data = self._redactor.data(dict(event.data))
+        line = json.dumps({"at": event.at, "kind": event.kind, "data": data})
         try:
             os.write(self._events, line.encode() + b"\n")
             os.fsync(self._events)
@@ -77,14 +85,16 @@ class RunFolder:
         """
         path = self.path / name
         private_folder(path.parent)
-        write_durably(path, data)
+        write_durably(path, self._redactor.raw(data))
 
     def close(self) -> None:
         """Close the event log."""
         os.close(self._events)
 
 
-def create(out: Path, scenario_name: str, now: float) -> RunFolder:
+def create(
+    out: Path, scenario_name: str, now: float, redactor: Redactor | None = None
+) -> RunFolder:
     """Make a new run folder and point ``latest`` at it.
 
     Raises:
@@ -95,7 +105,7 @@ def create(out: Path, scenario_name: str, now: float) -> RunFolder:
     path = out.resolve() / f"{stamp}-{scenario_name}-{secrets.token_hex(3)}"
     try:
         private_folder(path)
-        folder = RunFolder(path)
+        folder = RunFolder(path, redactor)
         pending = out / f".{LATEST}.{secrets.token_hex(4)}"
         pending.symlink_to(path.name)
         pending.replace(out / LATEST)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from harness import guards
+from harness import guards, secret_values
 from harness.chaos import ChaosToolkit
+from harness.cli import words
 from harness.descriptor import StackDescriptor
 from harness.errors import InvalidError, ScenarioError
 from harness.files import lever, project_root
@@ -40,6 +41,7 @@ def parse_all(
         except UnicodeDecodeError as error:
             problems.append(f"{path}: error: is not UTF-8 text: {error.reason}")
             continue
+        words.keep_secret(secret_values.of_text(text, overrides, os.environ))
         try:
             scenarios.append(
                 parse(
@@ -100,11 +102,14 @@ class Permission:
 def permitted(scenario: Scenario) -> Permission:
     """Hold a scenario and the stack it would touch against the guards and the lever.
 
+    From here on the command keeps the secrets of the scenario to itself.
+
     Raises:
         InvalidError: Something stands against it; nothing was touched.
     """
     root = root_of(scenario)
     experiment = ChaosToolkit(scenario, root, Path(), "not yet")
+    words.keep_secret(secret_values.of_scenario(scenario, experiment.document(), os.environ))
     targets = experiment.targets()
     urls = {**_urls_of(scenario), **experiment.urls()}
     allowed = guards_of(root)
@@ -121,7 +126,11 @@ def permitted(scenario: Scenario) -> Permission:
             "Nothing may be injected until somebody removes that file.",
         )
     return Permission(
-        guards=allowed, targets=targets, rulings=rulings, stack_id=stack_id, stack=stack
+        guards=allowed,
+        targets=targets,
+        rulings=rulings,
+        stack_id=stack_id,
+        stack=stack,
     )
 
 

@@ -17,15 +17,17 @@ from harness.chaos import ChaosToolkit
 from harness.cli import words
 from harness.cli.documents import render, render_all
 from harness.cli.interrupts import Interrupts
-from harness.cli.project import guards_of, parse_all, permitted, root_of
+from harness.cli.project import Permission, parse_all, permitted, root_of
 from harness.cli.target import target_of
 from harness.conclusion import Conclusion, conclude
 from harness.errors import ExitCode, InvalidError
 from harness.files import lever, project_root
+from harness.handed_on import handed_on
 from harness.load.locust import LocustLoad
 from harness.model import Scenario
 from harness.ports import Lab, Progress
 from harness.prometheus import Prometheus
+from harness.redaction import Redactor
 from harness.report.live import make_view
 from harness.run import run
 from harness.safety import Safety
@@ -58,9 +60,8 @@ def run_all(request: Request) -> int:
         ScenarioError: A file has problems; then none was run.
     """
     scenarios = parse_all(request.files, request.profile, request.overrides)
-    for scenario in scenarios:
-        permitted(scenario)  # all of them, before the first one touches anything
-    codes = [_run_one(scenario, request) for scenario in scenarios for _ in range(request.repeat)]
+    asked = [(s, permitted(s)) for s in scenarios]  # all, before the first one touches anything
+    codes = [_run_one(s, request, allowed) for s, allowed in asked for _ in range(request.repeat)]
     return min(codes, key=WORST_FIRST.index, default=ExitCode.INCONCLUSIVE)
 
 
@@ -110,8 +111,9 @@ def deadline_s(text: str | None) -> float | None:
 class _Watcher:
     """Hands the lifecycle's progress to a view, phase by phase."""
 
-    def __init__(self, view: Any) -> None:
+    def __init__(self, view: Any, kept: Redactor) -> None:
         self._view = view
+        self._kept = kept
         self._phase = ""
 
     def show(self, progress: Progress) -> None:
@@ -119,28 +121,37 @@ class _Watcher:
             self._phase = progress.phase
             self._view.phase(progress.phase, progress.planned_s)
         self._view.tick(
-            {
-                "phase": progress.phase,
-                "elapsed_s": progress.elapsed_s,
-                "planned_s": progress.planned_s,
-                "journeys": progress.journeys,
-                "faults": progress.faults,
-                "note": progress.note,
-            }
+            self._kept.data(
+                {
+                    "phase": progress.phase,
+                    "elapsed_s": progress.elapsed_s,
+                    "planned_s": progress.planned_s,
+                    "journeys": progress.journeys,
+                    "faults": progress.faults,
+                    "note": progress.note,
+                }
+            )
         )
 
 
-def _run_one(scenario: Scenario, request: Request) -> ExitCode:
-    folder = store.create(request.out, scenario.name, time.time())
+def _run_one(scenario: Scenario, request: Request, allowed: Permission) -> ExitCode:
+    kept = words.kept()
+    folder = store.create(request.out, scenario.name, time.time(), kept)
     try:
-        return _run_in(scenario, request, folder)
+        return _run_in(scenario, request, folder, allowed, kept)
     finally:
         folder.close()
 
 
-def _run_in(scenario: Scenario, request: Request, folder: store.RunFolder) -> ExitCode:
+def _run_in(
+    scenario: Scenario,
+    request: Request,
+    folder: store.RunFolder,
+    allowed: Permission,
+    kept: Redactor,
+) -> ExitCode:
     root = root_of(scenario)
-    chaos = ChaosToolkit(scenario, root, folder.path, folder.run_id)
+    chaos = ChaosToolkit(scenario, root, folder.path, folder.run_id, kept)
     plan = _plan(scenario, folder, chaos)
     folder.write(store.PLAN, (json.dumps(plan, indent=2) + "\n").encode())
     folder.write(store.SCENARIO, store.scenario_text(resolved(scenario)).encode())
@@ -157,16 +168,22 @@ def _run_in(scenario: Scenario, request: Request, folder: store.RunFolder) -> Ex
                 stop=interrupts,
                 stack=target,
                 load=LocustLoad(
-                    scenario.load, root, folder.path / store.SAMPLES, seed=plan["seed"]
+                    scenario.load,
+                    root,
+                    folder.path / store.SAMPLES,
+                    seed=plan["seed"],
+                    environment=handed_on(os.environ, (*scenario.environment, *scenario.secrets)),
+                    redactor=kept,
                 ),
                 chaos=chaos,
                 faults=Safety(target.id, folder.run_id, folder.path),
                 metrics=None if scenario.client_side_only else Prometheus(),
                 store=folder,
-                watcher=_Watcher(view),
-                guards=guards_of(root),
+                watcher=_Watcher(view, kept),
+                guards=allowed.guards,
             )
-            evidence = run(lab, known)
+            # What is judged is what is stored, so that judging again gives the same.
+            evidence = kept.data(run(lab, known))
     finally:
         view.close()
     store.save_evidence(folder, evidence)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness.errors import ExitCode, HarnessError, InvalidError
 from harness.reasons import REASONS
+from harness.redaction import Redactor, redactor
 
 MEANINGS = {
     ExitCode.PASS: "Everything on the closed list of requirements held.",
@@ -21,15 +23,41 @@ MEANINGS = {
 }
 
 
+class _Keeping:
+    """What the whole command must not say."""
+
+    def __init__(self) -> None:
+        self.redactor = Redactor()
+
+
+_keeping = _Keeping()
+
+
+def keep_secret(values: Iterable[str]) -> None:
+    """Say none of these values from now on, whatever is printed."""
+    _keeping.redactor = redactor({*_keeping.redactor.values, *values})
+
+
+def kept() -> Redactor:
+    """What knows everything that must be said and written nowhere."""
+    return _keeping.redactor
+
+
+def redacted(text: str) -> str:
+    """The text as it may be printed."""
+    return _keeping.redactor.text(text)
+
+
 def say(text: str) -> None:
     """A result, on standard output."""
+    text = redacted(text)
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
     sys.stdout.flush()
 
 
 def note(text: str) -> None:
     """Progress, on standard error."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{redacted(text)}\n")
     sys.stderr.flush()
 
 
@@ -44,7 +72,7 @@ def say_bug(error: Exception, trace: str) -> None:
     """A defect of ours: one paragraph for the user, the traceback in a file."""
     handle, path = tempfile.mkstemp(prefix="harness-crash-", suffix=".txt")
     with os.fdopen(handle, "w") as stream:
-        stream.write(trace)
+        stream.write(redacted(trace))
     note(f"harness: ERROR: a defect of the harness itself: {type(error).__name__}: {error}")
     note(f"  Please report it with {Path(path)}. Faults may be open: run `harness recover`.")
 

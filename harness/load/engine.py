@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import time
 from collections import defaultdict, deque
@@ -20,6 +21,7 @@ import psutil
 from harness.load.plan import LoadPlan
 from harness.load.recorder import Recorder
 from harness.load.records import HEADER
+from harness.redaction import from_environment
 from harness.samples import Kind, RequestOutcome
 
 LEAD_S = 0.1  # from "all users are ready" to the first arrival
@@ -74,7 +76,7 @@ class Engine:
 
     def __init__(self, plan: LoadPlan) -> None:
         self.plan = plan
-        self.recorder = Recorder(Path(plan.folder))
+        self.recorder = Recorder(Path(plan.folder), from_environment(os.environ).text)
         self.stopping = False
         self.in_flight = 0
         self.arrived = 0

@@ -7,16 +7,20 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from harness import processes
 from harness.errors import InvalidError, LoadError
+from harness.handed_on import handed_on
 from harness.load import plan as plans
 from harness.load.plan import LoadPlan
 from harness.load.records import HEADER, read_names, read_records
 from harness.model import LoadSpec
+from harness.redacted_log import RedactedLog
+from harness.redaction import Redactor, to_environment
 from harness.samples import RECORD, LoadSamples
 
 START_TIMEOUT_S = 30.0
@@ -33,13 +37,26 @@ class LocustLoad:
         root: Folder that the locustfile's path is relative to.
         folder: Where samples and Locust's log go; made if missing.
         seed: For the choice of journeys.
+        environment: Variables that Locust gets; the common ones when None.
+        redactor: Knows what must not be written down.
 
     Raises:
         InvalidError: The locustfile does not exist.
     """
 
-    def __init__(self, spec: LoadSpec, root: Path, folder: Path, seed: int) -> None:
+    def __init__(
+        self,
+        spec: LoadSpec,
+        root: Path,
+        folder: Path,
+        seed: int,
+        environment: Mapping[str, str] | None = None,
+        redactor: Redactor | None = None,
+    ) -> None:
         self._spec = spec
+        self._handed_on = handed_on(os.environ) if environment is None else environment
+        self._redactor = redactor or Redactor()
+        self._output: RedactedLog | None = None
         self._folder = folder
         self._log = folder.parent / "load.log"
         built_in = Path(__file__).with_name("http_profile.py")
@@ -71,12 +88,14 @@ class LocustLoad:
         self._folder.mkdir(parents=True, exist_ok=True)
         plan_path = self._folder / "plan.json"
         plan_path.write_text(self._plan.dump())
-        self._process = processes.start(
-            self._argv(base_url),
-            env=self._environment(plan_path),
-            cwd=self._folder,  # Locust reads options from files in the current folder
-            output=self._log,
-        )
+        self._output = RedactedLog(self._log, self._redactor)
+        with self._output.writing() as output:
+            self._process = processes.start(
+                self._argv(),
+                env=self._environment(plan_path, base_url),
+                cwd=self._folder,  # Locust reads options from files in the current folder
+                output=output,
+            )
         deadline = time.monotonic() + START_TIMEOUT_S
         header = self._folder / HEADER
         while not header.exists():
@@ -100,6 +119,7 @@ class LocustLoad:
         if status is None:
             return None
         self._intact = False
+        self._end_log()
         return f"Locust ended with status {status}: {_last_line(self._log)}"
 
     def samples(self) -> LoadSamples:
@@ -124,23 +144,32 @@ class LocustLoad:
         status = processes.stop(self._process, self._plan.timeout_s + STOP_GRACE_S)
         if status != 0:
             self._intact = False
+        self._end_log()
+        for path in self._folder.glob("locust*.json"):
+            path.write_bytes(self._redactor.raw(path.read_bytes()))
 
-    def _argv(self, base_url: str) -> list[str]:
+    def _end_log(self) -> None:
+        if self._output is not None:
+            self._output.close()
+
+    def _argv(self) -> list[str]:
         users = str(self._plan.max_in_flight)
         return [
             *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
-            *("-f", str(self._profile.resolve()), "-H", base_url),
+            *("-f", str(self._profile.resolve())),
             *("-u", users, "-r", users),
             *("--stop-timeout", str(int(self._plan.timeout_s + 1))),
             *("--exit-code-on-error", "0", "--loglevel", "WARNING"),
             *("--json-file", str(self._folder / "locust")),
         ]
 
-    def _environment(self, plan_path: Path) -> dict[str, str]:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("LOCUST_")}
+    def _environment(self, plan_path: Path, base_url: str) -> dict[str, str]:
+        clean = {k: v for k, v in self._handed_on.items() if not k.startswith("LOCUST_")}
         return {
             **clean,
             "HOME": str(self._folder),  # Locust reads ~/.locust.conf
+            "LOCUST_HOST": base_url,  # not an argument: it may hold a password
+            **to_environment(self._redactor),
             plans.ENVIRONMENT: str(plan_path),
             HTTP_REQUESTS: json.dumps(list(self._spec.http)),
         }

@@ -7,6 +7,7 @@ import os
 import struct
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.load.records import NAMES, SAMPLES, SELF_REPORT
@@ -20,10 +21,12 @@ class Recorder:
     """Appends one record per request and per journey.
 
     Times given are ``time.perf_counter`` values; they are written as seconds since the
-    epoch, converted with one offset taken when the recorder was made.
+    epoch, converted with one offset taken when the recorder was made. Names of series may
+    hold a path with a token in it: ``redact`` takes it out.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, redact: Callable[[str], str] = str) -> None:
+        self._redact = redact
         self._epoch_offset = time.time() - time.perf_counter()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         self._samples = os.open(folder / SAMPLES, flags, 0o600)
@@ -91,5 +94,6 @@ class Recorder:
         number = self._series.get((kind, name))
         if number is None:
             number = self._series[kind, name] = len(self._series)
-            os.write(self._names, json.dumps({"kind": int(kind), "name": name}).encode() + b"\n")
+            entry = {"kind": int(kind), "name": self._redact(name)}
+            os.write(self._names, json.dumps(entry).encode() + b"\n")
         return number

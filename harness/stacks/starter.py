@@ -17,6 +17,7 @@ from typing import Any
 from harness.control import identity_of
 from harness.errors import StackError
 from harness.files import project_root, write_durably
+from harness.handed_on import handed_on
 from harness.stacks.child import log_tail
 from harness.stacks.plan import LOG_FILE, PLAN_FILE, StackPlan, dump
 
@@ -97,6 +98,7 @@ def _run(plan: Path, log: Path) -> Generator[dict[str, Any], None, None]:
                 subprocess.run(
                     [sys.executable, "-m", "harness.stacks.supervisor", str(plan), "--background"],
                     cwd=project_root(),
+                    env=handed_on(os.environ),
                     stdin=subprocess.DEVNULL,
                     stdout=writing,
                     stderr=errors,
