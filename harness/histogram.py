@@ -18,6 +18,8 @@ SUB_BUCKETS = 512
 LINEAR = 2 * SUB_BUCKETS
 LOWEST_US, HIGHEST_US = 1, 3_600_000_000
 RELATIVE_ERROR = 1 / LINEAR
+#: Values that are counted in one go: their intermediate results stay in the processor's cache.
+VALUES_AT_ONCE = 32_768
 
 Counts = NDArray[np.int64]
 
@@ -40,6 +42,26 @@ def edges_us(buckets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.
 BUCKETS = int(bucket_of(np.array([HIGHEST_US]))[0]) + 1
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where each of some values is counted: its bucket (-1: none), or one of the flags."""
+
+    bucket: NDArray[np.int64]
+    below: NDArray[np.bool_]
+    above: NDArray[np.bool_]
+    invalid: NDArray[np.bool_]
+
+
+def located(latencies_s: NDArray[np.float64]) -> Places:
+    """The place of each latency, given in seconds; every one has exactly one."""
+    us = np.rint(np.clip(latencies_s, -1, 2e-6 * HIGHEST_US) * 1e6)  # no overflow on the way
+    invalid = np.isnan(latencies_s) | np.isneginf(latencies_s)
+    below, above = (us < LOWEST_US) & ~invalid, us > HIGHEST_US
+    inside = ~(below | above | invalid)
+    bucket = np.where(inside, bucket_of(np.where(inside, us, 1).astype(np.int64)), -1)
+    return Places(bucket=bucket, below=below, above=above, invalid=invalid)
+
+
 @dataclass(frozen=True, slots=True)
 class Histogram:
     """Counts per bucket, and what fell outside: nothing recorded is ever dropped.
@@ -56,16 +78,15 @@ class Histogram:
     @classmethod
     def of(cls, latencies_s: NDArray[np.float64]) -> Histogram:
         """Count latencies given in seconds."""
-        finite = latencies_s[np.isfinite(latencies_s)]
-        infinite = int(np.isposinf(latencies_s).sum())
-        us = np.rint(np.clip(finite, -1, 2e-6 * HIGHEST_US) * 1e6)  # no overflow on the way
-        inside = us[(us >= LOWEST_US) & (us <= HIGHEST_US)].astype(np.int64)
-        return cls(
-            counts=np.bincount(bucket_of(inside), minlength=BUCKETS).astype(np.int64),
-            below=int((us < LOWEST_US).sum()),
-            above=int((us > HIGHEST_US).sum()) + infinite,
-            invalid=len(latencies_s) - len(finite) - infinite,
-        )
+        counts = np.zeros(BUCKETS, np.int64)
+        below = above = invalid = 0
+        for start in range(0, len(latencies_s), VALUES_AT_ONCE):
+            place = located(latencies_s[start : start + VALUES_AT_ONCE])
+            counts += np.bincount(place.bucket + 1, minlength=BUCKETS + 1)[1:]
+            below += int(np.count_nonzero(place.below))
+            above += int(np.count_nonzero(place.above))
+            invalid += int(np.count_nonzero(place.invalid))
+        return cls(counts, below, above, invalid)
 
     @property
     def total(self) -> int:

@@ -18,6 +18,8 @@ LAYERS = {
     "reasons": 1.0,
     "samples": 1.0,
     "histogram": 1.0,
+    "histogram_table": 1.05,
+    "hdrhistogram": 1.05,
     "statistics": 1.0,
     "objectives": 1.1,
     "evidence": 1.1,
