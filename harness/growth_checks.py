@@ -79,9 +79,9 @@ def _judge(objective: Objective, condition: GrowthLimit, trend: Trend, samples: 
         outcome, code = Outcome.FAIL, "leak"
     elif trend.high >= allowed:
         outcome, remedy = Outcome.INCONCLUSIVE, _longer(trend, allowed)
-        code = "straddles_limit" if trend.decided else "insufficient_samples"
+        code = "straddles_limit" if trend.sure else "insufficient_samples"
     ahead = [trend.now + trend.swing + slope * within_s for slope in _slopes(trend)]
-    observed, low, high = (value if math.isfinite(value) else None for value in ahead)
+    observed, low, high = ahead
     return Check(
         objective=objective.text,
         phase=Phase.STEADY,
@@ -107,10 +107,11 @@ def _words(condition: GrowthLimit, trend: Trend) -> str:
     """The growth per hour and the hours until the limit, each with its interval."""
     unit = condition.limit.unit
     slope, low, high = (about(3600 * value, unit) for value in _slopes(trend))
-    if not trend.decided:
+    if not trend.sure:
         return (
             f"it changes by {slope} per hour, but {trend.effective:.1f} effectively independent "
-            f"samples are too few to say how sure that is ({MIN_EFFECTIVE:g} are needed)"
+            f"samples are too few to say how sure that is ({MIN_EFFECTIVE:g} are needed); all "
+            f"that it moved is {high} per hour at most"
         )
     text = f"it changes by {slope} per hour, with 99 % confidence between {low} and {high}"
     guess_s, soonest_s, latest_s = trend.seconds_to(condition.limit.value)

@@ -10,7 +10,12 @@ independent points that would tell as much (Bayley and Hammersley 1946). It is t
 autocorrelation of what the trend leaves, summed up to the first pair of lags that is not
 positive (Geyer 1992, initial positive sequence): the part beyond is noise, and the negative
 part of a wave must not make the interval narrower. With few independent points the quantile
-is Student's, not the normal one. No random numbers are involved.
+is Student's, not the normal one.
+
+With fewer than six independent points, as after one big step, no interval can be had that way.
+Then all that the series moved stands in for it: its range, as if it had grown, or shrunk, by
+that much within half of the time. Such a bound never shows a leak, but a series that hardly
+moved at all is known not to grow fast. No random numbers are involved.
 """
 
 from __future__ import annotations
@@ -37,7 +42,7 @@ class Trend:
 
     ``now`` is the level of the line at the end of the series and ``swing`` the furthest that
     a point lies above the line. ``effective`` is the number of independent points that would
-    tell as much. With too little to go by ``low`` and ``high`` are infinite.
+    tell as much; with too few the bounds are those of all that the series moved.
     """
 
     slope: float
@@ -49,9 +54,9 @@ class Trend:
     effective: float
 
     @property
-    def decided(self) -> bool:
-        """Whether there is enough to speak of an interval."""
-        return math.isfinite(self.low) and math.isfinite(self.high)
+    def sure(self) -> bool:
+        """Whether there are enough independent points to speak of an interval."""
+        return self.effective >= MIN_EFFECTIVE
 
     def seconds_to(self, limit: float) -> tuple[float, float, float]:
         """Seconds until the limit is reached at this growth: best guess, soonest and latest.
@@ -76,7 +81,7 @@ class Trend:
         the growth is just the allowed one: then no length decides.
         """
         enough_s = self.length_s * MIN_EFFECTIVE / max(self.effective, 1.0)
-        if not self.decided:
+        if not self.sure:
             return 1.5 * max(enough_s, self.length_s)
         gap = abs(self.slope - allowed)
         if gap == 0:
@@ -103,7 +108,9 @@ def trend_of(at_s: Values, values: Values) -> Trend | None:
     level = float(np.median(rest))
     # What a fitted line leaves looks less correlated than it is: the line took two points' worth.
     effective = max(1.0, effective_points(rest - level) - 2)
-    low, high = _bounds(slopes, len(x), effective)
+    length_s = float(at_s[-1] - at_s[0])
+    moved = 2 * float(np.ptp(y)) / length_s
+    low, high = _bounds(slopes, len(x), effective, moved)
     end_s = float(at_s[-1])
     return Trend(
         slope=slope,
@@ -111,7 +118,7 @@ def trend_of(at_s: Values, values: Values) -> Trend | None:
         high=high,
         now=level + slope * end_s,
         swing=float(np.max(rest - level)),
-        length_s=end_s - float(at_s[0]),
+        length_s=length_s,
         effective=effective,
     )
 
@@ -150,15 +157,15 @@ def effective_points(rest: Values) -> float:
     return float(min(count, count / max(1.0, 2 * positive.sum() - 1)))
 
 
-def _bounds(slopes: Values, points: int, effective: float) -> tuple[float, float]:
-    """Sen's interval, with the variance of Kendall's S widened by n/n*."""
+def _bounds(slopes: Values, points: int, effective: float, moved: float) -> tuple[float, float]:
+    """Sen's interval, with the variance of Kendall's S widened by n/n*; ``moved`` beyond it."""
     if effective < MIN_EFFECTIVE:
-        return -math.inf, math.inf
+        return -moved, moved
     variance = points * (points - 1) * (2 * points + 5) / 18 * points / effective
     reach = float(stdtrit(effective - 2, CONFIDENCE)) * math.sqrt(variance)
     low = math.floor((len(slopes) - reach) / 2)
     high = math.ceil((len(slopes) + reach) / 2)
     return (
-        float(slopes[low]) if low >= 0 else -math.inf,
-        float(slopes[high]) if high < len(slopes) else math.inf,
+        float(slopes[low]) if low >= 0 else -moved,
+        float(slopes[high]) if high < len(slopes) else moved,
     )

@@ -73,6 +73,11 @@ OUTCOMES: dict[str, tuple[Any, Outcome, str]] = {
         INCONCLUSIVE,
         "insufficient_samples",
     ),
+    "one small step, which is all that it moved": (
+        np.where(AT > 200, 0.05 * MB, 0) + grown(0) - NOISE,
+        PASS,
+        "",
+    ),
     "a third of the samples missing": (grown(100)[:400], INCONCLUSIVE, "gap"),
     "nothing at all": ([], INCONCLUSIVE, "no_data"),
     "numbers that are none": (np.full(len(AT), math.nan), INCONCLUSIVE, "no_data"),
@@ -110,7 +115,7 @@ WORDS = {
     "perhaps a growth": (grown(0), "at the soonest)"),
     "a step": (
         np.where(AT > 200, 50 * MB, 0) + grown(0),
-        "effectively independent samples are too few to say how sure that is (6 are needed)",
+        "(6 are needed); all that it moved is 607MB per hour at most",
     ),
     "over it": (grown(0, base_mb=600), "MB already"),
 }

@@ -132,10 +132,10 @@ def test_numbers_that_are_none_are_passed_over() -> None:
     assert trend(values).slope == pytest.approx(0.5)
 
 
-def test_without_enough_independent_points_nothing_is_claimed() -> None:
-    found = trend(np.minimum(AT, 300.0))
+def test_without_enough_independent_points_all_that_it_moved_bounds_the_growth() -> None:
+    found = trend(np.where(AT > 300, 7.0, 0.0))
     assert found.effective < MIN_EFFECTIVE
-    assert (found.decided, found.low, found.high) == (False, -math.inf, math.inf)
+    assert (found.sure, found.low, found.high) == (False, -2 * 7 / 599, 2 * 7 / 599)
 
 
 def made(slope: float = 1.0, low: float = 0.5, high: float = 2.0, **changes: float) -> Trend:
@@ -173,7 +173,7 @@ def test_a_growth_that_is_just_the_allowed_one_is_never_decided() -> None:
 
 
 def test_too_little_to_go_by_asks_for_more_independent_points() -> None:
-    short = made(1.0, -math.inf, math.inf, effective=3.0)
+    short = made(1.0, -9.0, 9.0, effective=3.0)
     assert short.length_to_decide_s(0.0) == 1.5 * 600 * MIN_EFFECTIVE / 3
 
 
