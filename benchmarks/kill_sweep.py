@@ -1,10 +1,12 @@
 """Promise 1: SIGKILL of anything of ours at any moment; every fault undone and proven so.
 
-A case is one injecting process (as under plain ``chaos run``: inject, hold, heal, with a
-guardian of its own) that is killed, either at a named crash point or at a seeded random
-time; or its guardian; or both at once, and then `harness recover` is run. An independent
-reader compares the proxy with how it was before. Left is whatever differs, whatever the
-undo log has not proven healed, and whatever took longer than promised.
+Every local kind of fault on a real embedded stack. Most cases are one injecting process (as
+under plain ``chaos run``: inject, hold, heal, with a guardian of its own) that is killed, at a
+named crash point or at a seeded random time; or its guardian; or both at once, and then
+`harness recover` is run. The others are whole runs of ``harness run`` (`_whole_runs.py`). An
+independent reader compares the stack with how it was before. Left is whatever differs, whatever
+carries the case's mark, whatever the undo log has not proven healed; late is whatever took
+longer than promised.
 
 Cases are appended to ``--state`` as they end, and those that are there are not run again.
 """
@@ -14,40 +16,65 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
-from _proxied import EDGE, STACK, Target, quantile, target
+from _proxied import quantile
+from _whole_runs import VICTIMS as RUN_VICTIMS
+from _whole_runs import MissedError, WholeRun
+from _witnessed import EDGE, SERVICE, Surroundings, Witnessed, witnessed
 
 from harness.crashpoints import ENVIRONMENT, POINTS
 from harness.faults.kinds import KINDS
-from harness.undo import UndoLog
+from harness.undo import Entry, UndoLog
 
 GUARDIAN_PROMISE_S, RECOVER_PROMISE_S = 15.0, 5.0
 LATE = "late"  # everything undone and proven, though not in the time promised
 HOLD_S = 0.4
-POLL_S = 0.005
+POLL_S = 0.02
+AT_ONCE = ("kill", "restart")  # kinds without a hold
+GLANCE_EVERY_S = 0.1
 
-#: What each held kind that needs only an edge is given; one that is missing here is named.
-PARAMETERS: dict[str, dict[str, Any]] = {
-    "timeout": {},
-    "latency": {"latency_ms": 100},
-    "bandwidth": {"rate_kb_s": 5},
-    "reset_peer": {},
-    "slicer": {"average_bytes": 16},
-    "limit_data": {"limit_bytes": 500},
-    "slow_close": {"delay_ms": 200},
-    "down": {},
+
+@dataclass(frozen=True)
+class Sample:
+    """What a kind of fault is injected with.
+
+    ``lasts_s`` is about how long it takes from the injection to the proven heal, with a short
+    hold: random kills are spread over it.
+    """
+
+    target: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    lasts_s: float = 1.5
+
+
+#: One sample a kind of :data:`harness.faults.kinds.KINDS`; a test holds that none is missing.
+SAMPLES: Mapping[str, Sample] = {
+    "timeout": Sample(EDGE, lasts_s=2.1),
+    "latency": Sample(EDGE, {"latency_ms": 100}),
+    "bandwidth": Sample(EDGE, {"rate_kb_s": 5}, lasts_s=2.5),
+    "reset_peer": Sample(EDGE),
+    "slicer": Sample(EDGE, {"average_bytes": 16}),
+    "limit_data": Sample(EDGE, {"limit_bytes": 500}),
+    "slow_close": Sample(EDGE, {"delay_ms": 200}),
+    "down": Sample(EDGE),
+    "kill": Sample(SERVICE, lasts_s=3.5),
+    "restart": Sample(SERVICE, lasts_s=3.5),
+    "pause": Sample(SERVICE, lasts_s=2.0),
+    "stop": Sample(SERVICE, lasts_s=3.0),
+    "cpu": Sample(SERVICE, {"workers": 1}, lasts_s=2.5),
+    "memory": Sample(SERVICE, {"megabytes": 64}),
+    "disk": Sample(SERVICE, {"megabytes": 8}),
 }
 
 INJECTOR = """
@@ -58,8 +85,7 @@ from harness.faults.session import session
 kind = importlib.import_module("harness.faults." + asked["kind"])
 if asked["both"]:  # the guardian inherits the crash point
     os.environ[asked["variable"]] = asked["point"]
-session()
-print("ready", flush=True)
+print(session().guardian.pid, flush=True)
 if asked["point"]:
     os.environ[asked["variable"]] = asked["point"]
 try:
@@ -72,35 +98,47 @@ finally:  # as Chaos Toolkit plays on, and its rollbacks
 
 @dataclass(frozen=True)
 class Case:
-    """What is killed (``injector``, ``guardian``, ``both``), when, under which fault."""
+    """What is killed, when, under which fault; ``whole`` is a whole ``harness run``."""
 
     kind: str
     victim: str
     point: str = ""
     seed: int = 0
+    whole: bool = False
 
     @property
     def id(self) -> str:
-        return f"{self.kind}:{self.victim}:{self.point or f'random-{self.seed}'}"
+        when = self.point or f"random-{self.seed}"
+        return f"{'run:' if self.whole else ''}{self.kind}:{self.victim}:{when}"
 
     @property
     def group(self) -> str:
-        return f"{self.victim} at a {'point' if self.point else 'random time'}"
+        when = "a point" if self.point else "a random time"
+        whole = "whole run, " if self.whole else ""
+        return f"{whole}{self.victim} at {when}, {family(self.kind)}"
 
 
-def all_cases(randoms: int, kinds: list[str]) -> list[Case]:
-    """Every point × kind, then random times, victims and kinds in turn."""
-    points = [Case(kind, "injector", point) for point in POINTS for kind in kinds]
+def family(kind: str) -> str:
+    """Which part of the stack a kind works on."""
+    if SAMPLES[kind].target == EDGE:
+        return "network"
+    return "machine" if "machine" in KINDS[kind].summary else "process"
+
+
+def all_cases(randoms: int, kinds: list[str], points: list[str], whole: int = 0) -> list[Case]:
+    """Every point × kind, then random times, victims and kinds in turn, ``whole`` runs of them."""
+    found = [Case(kind, "injector", point) for point in points for kind in kinds]
     # A guardian gets to the points of healing only, and takes its turn when the injector died.
-    points += [
-        Case(kind, "both", point) for point in POINTS if point.startswith("heal") for kind in kinds
-    ]
+    healing = [point for point in points if point.startswith("heal")]
+    found += [Case(kind, "both", point) for point in healing for kind in kinds]
+    found += [_drawn(kinds, RUN_VICTIMS, n, whole=True) for n in range(min(whole, randoms))]
     victims = ("injector", "guardian", "both")
-    drawn = [
-        Case(kinds[n // len(victims) % len(kinds)], victims[n % len(victims)], seed=n)
-        for n in range(randoms)
-    ]
-    return points + drawn
+    return found + [_drawn(kinds, victims, n) for n in range(whole, randoms)]
+
+
+def _drawn(kinds: list[str], victims: tuple[str, ...], n: int, *, whole: bool = False) -> Case:
+    kind = kinds[(n // len(victims) + n) % len(kinds)]
+    return Case(kind, victims[n % len(victims)], seed=n, whole=whole)
 
 
 @dataclass
@@ -116,21 +154,55 @@ class Ended:
     problem: str = ""
 
 
-class MissedError(Exception):
-    """The injector did not come to the point where it should have been killed."""
+class Judged:
+    """The stack before a case, and whether it is the same afterwards."""
+
+    def __init__(self, on: Witnessed, around: Surroundings) -> None:
+        self.on, self.around = on, around
+        self.log = UndoLog(on.stack.id)
+        self.earlier = {e.id for e in self.log.snapshot().entries}
+        self.before, self.at_a_glance = on.seen(), on.glance()
+
+    def entries(self) -> list[Entry]:
+        return [e for e in self.log.snapshot().entries if e.id not in self.earlier]
+
+    def active(self) -> bool:
+        """Whether a fault is on, by what is seen from outside."""
+        return self.on.glance() != self.at_a_glance or bool(self.around.helpers())
+
+    def seconds_after(self, killed_at: float) -> float:
+        """Until the last fault that was open at the kill was proven gone, by the log's own time.
+
+        The proof is a look of the healer's; that it is true is for the reader to say.
+        """
+        proven = [e.heal_proven_at or killed_at for e in self.entries()]
+        return max([killed_at, *proven]) - killed_at
+
+    def wrong(self, seconds: float, recover_s: float | None) -> str:
+        found = self.log.snapshot()
+        if found.open or found.unreadable:
+            return f"still open: {[e.id for e in found.open]} {found.unreadable}"
+        now = self.on.seen()
+        if now != self.before:
+            differs = {k: (v, now[k]) for k, v in self.before.items() if v != now[k]}
+            return f"the stack differs: {differs}"
+        if left := self.around.left(2.0):
+            return left
+        promised = RECOVER_PROMISE_S if recover_s is not None else GUARDIAN_PROMISE_S
+        took = seconds if recover_s is None else recover_s
+        if took > promised:
+            return f"{LATE}: took {took:.1f} s, promised {promised:g} s"
+        return ""
 
 
 class Played:
-    """One case on one target, with a state folder of its own."""
+    """One injecting process on the stack, and what is killed of it."""
 
-    def __init__(self, case: Case, on: Target, state: Path) -> None:
-        self.case, self.on, self.state = case, on, state
-        on.register(state)
-        self.environment = {
-            k: v for k, v in os.environ.items() if not k.startswith("HARNESS_RUN")
-        } | {"XDG_STATE_HOME": str(state), "HARNESS_STACK": STACK}
-        self.log = UndoLog(STACK, home=state / "harness")
-        self.before = on.seen()
+    def __init__(self, case: Case, on: Witnessed) -> None:
+        self.case = case
+        self.around = Surroundings(case.id)
+        self.judged = Judged(on, self.around)
+        self.environment = self.around.environment() | {"HARNESS_STACK": on.stack.id}
         self.guardian: psutil.Process | None = None
 
     def play(self) -> Ended:
@@ -138,23 +210,23 @@ class Played:
         try:
             killed_at, active = self._kill(injector)
             by, recover_s, problem = self._wait_for_healing(injector)
-            seconds = self._proven_at(killed_at) - killed_at
+            seconds = self.judged.seconds_after(killed_at)
         finally:
             injector.kill()
             injector.communicate()
             self._end_guardian()
-        problem = problem or self._wrong(seconds, recover_s)
-        case = self.case
-        return Ended(case.id, case.group, by, max(0.0, seconds), active, recover_s, problem)
+        problem = problem or self.judged.wrong(seconds, recover_s)
+        return Ended(self.case.id, self.case.group, by, seconds, active, recover_s, problem)
 
     def _start(self) -> subprocess.Popen[str]:
+        sample = SAMPLES[self.case.kind]
         asked = {
             "kind": self.case.kind,
             "point": self.case.point,
             "both": self.case.victim == "both" and bool(self.case.point),
             "variable": ENVIRONMENT,
-            "parameters": PARAMETERS[self.case.kind],
-            "target": EDGE,
+            "parameters": dict(sample.parameters),
+            "target": sample.target,
             "hold_s": HOLD_S,
         }
         process = subprocess.Popen(
@@ -165,10 +237,11 @@ class Played:
             text=True,
         )
         assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
+        guardian = process.stdout.readline().strip()
+        if not guardian:
             process.wait()
             raise SystemExit(f"{self.case.id}: the injector did not start")
-        (self.guardian,) = psutil.Process(process.pid).children()
+        self.guardian = psutil.Process(int(guardian))
         return process
 
     def _kill(self, injector: subprocess.Popen[str]) -> tuple[float, bool]:
@@ -178,10 +251,9 @@ class Played:
             at = time.time()
             if injector.returncode != -signal.SIGKILL:
                 raise MissedError(f"ended with {injector.returncode} before it was killed")
-            return at, active or self._active()
+            return at, active or self.judged.active()
         rng = random.Random(f"{self.case.seed}:{self.case.kind}")
-        length_s = HOLD_S + (1.7 if self.case.kind == "timeout" else 0.8)
-        active = self._watch(injector, rng.uniform(0, length_s))
+        active = self._watch(injector, rng.uniform(0, SAMPLES[self.case.kind].lasts_s))
         assert self.guardian is not None
         at = time.time()
         if self.case.victim in ("guardian", "both"):
@@ -193,37 +265,23 @@ class Played:
 
     def _watch(self, injector: subprocess.Popen[str], seconds: float) -> bool:
         """Until the process or the time is over; whether the fault was on at the last look."""
-        end, active = time.monotonic() + seconds, False
+        end, active, next_look = time.monotonic() + seconds, False, 0.0
         while injector.poll() is None and (left_s := end - time.monotonic()) > 0:
-            active = self._active()
-            time.sleep(min(POLL_S, left_s))
+            if time.monotonic() >= next_look:
+                active, next_look = self.judged.active(), time.monotonic() + GLANCE_EVERY_S
+            time.sleep(max(0.0, min(POLL_S, left_s)))
         return active
-
-    def _active(self) -> bool:
-        return bool(self.on.seen() != self.before)
 
     def _wait_for_healing(self, injector: subprocess.Popen[str]) -> tuple[str, float | None, str]:
         """Who healed, how long `harness recover` took, and what went wrong."""
-        if self.case.victim == "guardian":
-            injector.wait(60)
-            return "injector", None, ""
         injector.wait(60)
+        if self.case.victim == "guardian":
+            return "injector", None, ""
         if not self._guardian_gone(GUARDIAN_PROMISE_S + 5):
             return "guardian", None, "the guardian did not end"
         if self.case.victim == "injector":
             return "guardian", None, ""
-        started = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-m", "harness", "recover"],
-            env={k: v for k, v in self.environment.items() if k != ENVIRONMENT},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        took = time.monotonic() - started
-        wrong = "" if done.returncode == 0 else f"recover: {done.returncode} {done.stdout.strip()}"
-        return "recover", took, wrong
+        return "recover", *recovered(self.environment)
 
     def _guardian_gone(self, patience_s: float) -> bool:
         give_up_at = time.monotonic() + patience_s
@@ -236,32 +294,47 @@ class Played:
             return True
         return False
 
-    def _proven_at(self, killed_at: float) -> float:
-        """When the last fault that was open at the kill was proven gone, by the log's own time.
-
-        The proof is a request of the healer's; that it is true is for the reader to say.
-        """
-        proven = [e.heal_proven_at or killed_at for e in self.log.snapshot().entries]
-        return max([killed_at, *proven])
-
-    def _wrong(self, seconds: float, recover_s: float | None) -> str:
-        found = self.log.snapshot()
-        promised = RECOVER_PROMISE_S if recover_s is not None else GUARDIAN_PROMISE_S
-        if found.open or found.unreadable:
-            return f"still open: {[e.id for e in found.open]} {found.unreadable}"
-        if self.on.seen() != self.before:
-            return f"the proxy differs: {self.on.seen()}"
-        if not self.on.traffic_passes():
-            return "traffic does not pass"
-        took = seconds if recover_s is None else recover_s
-        if took > promised:
-            return f"{LATE}: took {took:.1f} s, promised {promised:g} s"
-        return ""
-
     def _end_guardian(self) -> None:
         if self.guardian is not None and not self._guardian_gone(0.5):
             with contextlib.suppress(psutil.NoSuchProcess):
                 self.guardian.kill()
+
+
+def recovered(environment: Mapping[str, str]) -> tuple[float, str]:
+    """How long the whole command took, and what went wrong."""
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "harness", "recover"],
+        env={k: v for k, v in environment.items() if k != ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    took = time.monotonic() - started
+    return took, "" if done.returncode == 0 else f"recover: {done.returncode} {done.stdout.strip()}"
+
+
+def played_whole(case: Case, on: Witnessed) -> Ended:
+    """One ``harness run`` of which something is killed."""
+    around = Surroundings(case.id)
+    judged = Judged(on, around)
+    sample = SAMPLES[case.kind]
+    fault = {"kind": case.kind, "target": sample.target, **sample.parameters}
+    if case.kind not in AT_ONCE:
+        fault["hold"] = "2s"
+    run = WholeRun(fault, around, seed=case.seed)
+    try:
+        killed_at, active = run.kill(case.victim, judged.active)
+        by, recover_s, problem = run.who_heals(case.victim), None, run.await_end()
+        if by == "recover":
+            recover_s, problem = recovered(run.environment)
+        seconds = judged.seconds_after(killed_at)
+        problem = problem or judged.wrong(seconds, recover_s)
+    finally:
+        run.end()
+        around.clear()
+    return Ended(case.id, case.group, by, seconds, active, recover_s, problem)
 
 
 def done_before(path: Path) -> list[Ended]:
@@ -274,26 +347,35 @@ def done_before(path: Path) -> list[Ended]:
 
 
 def sweep(cases: list[Case], path: Path) -> Iterator[Ended]:
+    """Play the cases; one that went wrong spoils its stack, and the next gets a new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with target() as on, path.open("a") as record:
-        for case in cases:
-            ended = _played(case, on)
-            if ended.problem:
-                on.reset()
-            record.write(json.dumps(asdict(ended)) + "\n")
-            record.flush()
-            yield ended
+    waiting = list(cases)
+    with path.open("a") as record:
+        while waiting:
+            with witnessed() as on:
+                while waiting:
+                    ended = _played(waiting.pop(0), on)
+                    record.write(json.dumps(asdict(ended)) + "\n")
+                    record.flush()
+                    yield ended
+                    if _left(ended):
+                        break
 
 
-def _played(case: Case, on: Target, tries: int = 3) -> Ended:
+def _played(case: Case, on: Witnessed, tries: int = 3) -> Ended:
     """On a busy machine an injector may see no proof, and end before its point."""
     problem = ""
     for _ in range(tries):
-        with tempfile.TemporaryDirectory(prefix="harness-sweep-") as state:
+        try:
+            if case.whole:
+                return played_whole(case, on)
+            played = Played(case, on)
             try:
-                return Played(case, on, Path(state)).play()
-            except MissedError as error:
-                problem = str(error)
+                return played.play()
+            finally:
+                played.around.clear()
+        except MissedError as error:
+            problem = str(error)
     return Ended(case.id, case.group, "", 0.0, active=False, problem=problem)
 
 
@@ -302,18 +384,20 @@ def _left(ended: Ended) -> bool:
 
 
 def show(ended: list[Ended]) -> None:
-    head = ("killed", "cases", "fault on", "guardian", "recover", "injector", "late", "left")
-    print(f"{head[0]:<26}" + "".join(f"{h:>10}" for h in head[1:]) + "     p50    p95    max s")
+    head = ("killed", "cases", "fault on", "guardian", "recover", "itself", "late", "left")
+    print(f"{head[0]:<44}" + "".join(f"{h:>9}" for h in head[1:]) + "     p50    p95    max s")
     for group in [*sorted({e.group for e in ended}), ""]:
         rows = [e for e in ended if group in ("", e.group)]
         # Times are of those cases in which there was something to heal at the kill.
         times = [e.seconds for e in rows if e.seconds > 0]
-        by = {who: sum(e.by == who and not _left(e) for e in rows) for who in head[3:6]}
-        counts = [len(rows), sum(e.active for e in rows), *by.values()]
+        good = [e for e in rows if not _left(e)]
+        by = [sum(e.by == who for e in good) for who in ("guardian", "recover")]
+        by.append(len(good) - sum(by))
+        counts = [len(rows), sum(e.active for e in rows), *by]
         counts += [sum(e.problem.startswith(LATE) for e in rows), sum(_left(e) for e in rows)]
         print(
-            f"{group or 'all':<26}"
-            + "".join(f"{c:>10}" for c in counts)
+            f"{group or 'all':<44}"
+            + "".join(f"{c:>9}" for c in counts)
             + f"  {quantile(times, 0.5):>6.2f} {quantile(times, 0.95):>6.2f}"
             + f" {max(times, default=0):>6.2f}"
         )
@@ -331,19 +415,21 @@ def main() -> int:
     parser.add_argument("--shard", default="1/1", help="i/n: every n-th case from the i-th")
     parser.add_argument("--cases", type=int, help="at most this many new cases")
     parser.add_argument("--random", type=int, default=300, help="how many random times")
-    parser.add_argument("--kinds", help="comma-separated; default: every one of the network")
-    parser.add_argument("--victims", help="comma-separated: injector, guardian, both")
+    parser.add_argument("--whole", type=int, default=40, help="how many of these are whole runs")
+    parser.add_argument("--kinds", help="comma-separated; default: all")
+    parser.add_argument("--points", help="comma-separated crash points; default: all")
+    parser.add_argument("--victims", help="comma-separated: injector, guardian, both, run, ...")
     asked = parser.parse_args()
-    known = [k.name for k in KINDS.values() if "edge" in k.parameters.get("target", "")]
-    for name in sorted(set(known) - set(PARAMETERS)):
-        print(f"not swept, no parameters known here: {name}", file=sys.stderr)
-    kinds = asked.kinds.split(",") if asked.kinds else [k for k in known if k in PARAMETERS]
+    for name in sorted(set(KINDS) - set(SAMPLES)):
+        print(f"not swept, there is no sample of it here: {name}", file=sys.stderr)
+    kinds = asked.kinds.split(",") if asked.kinds else [k for k in KINDS if k in SAMPLES]
+    points = asked.points.split(",") if asked.points else list(POINTS)
     number, _, of = asked.shard.partition("/")
     with tempfile.TemporaryDirectory(prefix="harness-sweep-") as folder:
         path = asked.state or Path(folder) / "state.jsonl"
         before = done_before(path)
         ids = {e.id for e in before}
-        todo = all_cases(asked.random, kinds)[int(number) - 1 :: int(of)]
+        todo = all_cases(asked.random, kinds, points, asked.whole)[int(number) - 1 :: int(of)]
         if asked.victims:
             todo = [c for c in todo if c.victim in asked.victims.split(",")]
         todo = [c for c in todo if c.id not in ids][: asked.cases]

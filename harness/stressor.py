@@ -26,6 +26,7 @@ MODULE = "harness.stressor"
 PAGE = 4096
 CHUNK = 1 << 20
 LOOK_S = 0.5
+POLL_S = 0.01
 BUSY_SHARE = 0.25
 CONNECTIONS = "connections"
 RETRY_S = 0.1
@@ -38,10 +39,16 @@ def find(token: str, module: str = MODULE) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             command = process.cmdline()
-            zombie = process.status() == psutil.STATUS_ZOMBIE
-            if module in command and token in command and not zombie:
+            if module in command and token in command and _lives(process):
                 found.append(process)
     return found
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def end(token: str, path: str, timeout_s: float = 2.0, module: str = MODULE) -> None:
@@ -50,7 +57,10 @@ def end(token: str, path: str, timeout_s: float = 2.0, module: str = MODULE) -> 
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(processes, timeout=timeout_s)
+    give_up_at = time.monotonic() + timeout_s
+    # A zombie counts as gone: who has to wait for it is not us, and may be slow.
+    while any(_lives(process) for process in processes) and time.monotonic() < give_up_at:
+        time.sleep(POLL_S)
     if path:
         Path(path).unlink(missing_ok=True)
 
