@@ -22,7 +22,7 @@ from harness.errors import ChaosError, InvalidError
 from harness.experiment import OURS
 from harness.files import write_durably
 from harness.handed_on import handed_on
-from harness.model import Activity, FaultSpec, Scenario
+from harness.model import HYPOTHESIS, Activity, FaultSpec, Scenario
 from harness.redacted_log import RedactedLog
 from harness.redaction import REDACTED, Redactor
 
@@ -177,6 +177,7 @@ class ChaosToolkit:
     def activities(self) -> tuple[Activity, ...]:
         """The journal, activity by activity; empty when there is none, or none that can be read.
 
+        Of the experiment's own hypothesis there is what was not met, as section ``hypothesis``.
         A journal appears only at the end of a run that was not killed.
         """
         path = self._folder / JOURNAL
@@ -184,11 +185,12 @@ class ChaosToolkit:
             return ()
         try:
             journal = json.loads(path.read_text())
-            return tuple(
+            found = tuple(
                 _activity(section, entry)
                 for section in ("run", "rollbacks")
                 for entry in journal.get(section) or ()
             )
+            return (*found, *_unmet(journal.get("steady_states") or {}))
         except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
             return (Activity(section="journal", name=JOURNAL, status="failed", error=str(error)),)
 
@@ -265,6 +267,23 @@ def _odd(experiment: Mapping[str, Any]) -> str:
         provider = activity.get("provider", {}) if isinstance(activity, dict) else activity
         parts.append((f"method[{number}]", provider))
     return next((name for name, part in parts if not isinstance(part, dict)), "")
+
+
+def _unmet(states: Mapping[str, Any]) -> tuple[Activity, ...]:
+    """Probes outside their tolerance, before, during and after the method."""
+    looks = [("before", states.get("before")), ("after", states.get("after"))]
+    looks += [("during", state) for state in states.get("during") or ()]
+    return tuple(
+        Activity(
+            section=HYPOTHESIS,
+            name=str(probe["activity"]["name"]),
+            status="not met",
+            error=f"{when} the method it gave {probe.get('output')!r}",
+        )
+        for when, state in looks
+        for probe in (state or {}).get("probes") or ()
+        if not probe.get("tolerance_met")
+    )
 
 
 def _activity(section: str, entry: Mapping[str, Any]) -> Activity:

@@ -324,6 +324,9 @@ class FaultRecord:
         return healed is not None and all(at is None or at <= healed for at in signs)
 
 
+HYPOTHESIS = "hypothesis"  # section of an activity: what an experiment says itself of steady state
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
     """One activity of a Chaos Toolkit journal."""

@@ -15,6 +15,7 @@ REASONS: Mapping[str, str] = {
     "fault_not_applied": "No proof from outside that the fault bit.",
     "fault_not_held": "The fault was seen to bite for less than 95 % of its planned time.",
     "gap": "Prometheus has too few samples in this phase.",
+    "hypothesis_not_met": "The experiment's own steady-state hypothesis was not met.",
     "impossible_times": "Requests ended before they were sent, or have no time at all.",
     "insufficient_samples": (
         "Too little to decide: in steady under 10 s, or too few effectively independent requests "

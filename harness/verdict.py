@@ -13,6 +13,7 @@ from harness.errors import ExitCode
 from harness.evidence import Evidence
 from harness.judge import SATURATED_LAG_S, Windows, lag_p99_s
 from harness.model import (
+    HYPOTHESIS,
     Check,
     Condition,
     FaultRecord,
@@ -212,6 +213,11 @@ def _fault_gaps(evidence: Evidence) -> list[Reason]:
         reasons.append(Reason("experiment_not_recorded", message, "Look at chaos.log."))
     for fault in evidence.faults:
         reasons += _one_fault(fault, failed[0].error if failed else "")
+    unmet = [a for a in failed if a.section == HYPOTHESIS]
+    if unmet and evidence.faults:
+        message = f"the experiment's own hypothesis {unmet[0].name!r}: {unmet[0].error}"
+        remedy = "Say it as an objective: then it is judged all along, and by its samples."
+        reasons.append(Reason("hypothesis_not_met", message, remedy))
     if failed and evidence.faults and not reasons:
         message = f"{failed[0].section} {failed[0].name!r} {failed[0].status}: {failed[0].error}"
         reasons.append(Reason("activity_failed", message, "Look at chaos.log."))

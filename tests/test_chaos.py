@@ -31,6 +31,12 @@ def note(path, **what):
     pathlib.Path(path).write_text(json.dumps({**what, "environment": dict(os.environ),
                                               "folder": os.getcwd()}))
 
+def count(path):
+    seen = pathlib.Path(path)
+    times = len(seen.read_text()) + 1 if seen.exists() else 1
+    seen.write_text("x" * times)
+    return times
+
 def fail(**_):
     raise RuntimeError("it broke")
 
@@ -128,6 +134,28 @@ def test_a_rollback_that_fails_is_seen(bench: Bench) -> None:
         ("run", "method", "failed"),
         ("rollbacks", "back", "failed"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "unmet"),
+    [([1, 2], []), ([1], ["after"]), ([2], ["before"])],
+    ids=["met before and after", "met only before", "not met before: nothing is done"],
+)
+def test_a_hypothesis_that_is_not_met_is_seen(
+    tolerance: list[int], unmet: list[str], bench: Bench
+) -> None:
+    """Chaos Toolkit ends with exit code 0 when it is not met before."""
+    looked = str(bench.folder / "looked")
+    probe = action("count", name="look", path=looked) | {"type": "probe", "tolerance": tolerance}
+    toolkit = bench.toolkit(
+        action("note", path=str(bench.noted)),
+        **{"steady-state-hypothesis": {"title": "h", "probes": [probe]}},
+    )
+    found = bench.play(toolkit)
+    words = [a.error.partition(" ")[0] for a in found if a.section == "hypothesis"]
+    assert words == unmet
+    assert {a.status for a in found if a.section == "hypothesis"} <= {"not met"}
+    assert bench.noted.exists() == ("before" not in unmet)
 
 
 def test_rollbacks_are_played_after_a_failure(bench: Bench) -> None:

@@ -233,6 +233,10 @@ BROKEN: dict[str, tuple[Evidence, list[str]]] = {
         good_evidence(activities=(*ACTIVITIES, replace(FAILED, status="skipped"))),
         ["activity_failed"],
     ),
+    "the experiment's own hypothesis was not met": (
+        good_evidence(activities=(*ACTIVITIES, replace(FAILED, section="hypothesis", name="p"))),
+        ["hypothesis_not_met"],
+    ),
     "an experiment that left no journal": (
         good_evidence(activities=()),
         ["experiment_not_recorded"],
