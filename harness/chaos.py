@@ -23,6 +23,7 @@ from harness.experiment import OURS
 from harness.files import write_durably
 from harness.handed_on import handed_on
 from harness.model import HYPOTHESIS, Activity, FaultSpec, Scenario
+from harness.offspring import end_offspring, marked
 from harness.redacted_log import RedactedLog
 from harness.redaction import REDACTED, Redactor
 
@@ -120,6 +121,7 @@ class ChaosToolkit:
         names = (*self._named, *experiment.environment_names(self._experiment))
         environment = {
             **handed_on(os.environ, names),
+            **marked(self._folder),
             "HARNESS_STACK": stack.id,
             "HARNESS_RUN_ID": self._run_id,
             "HARNESS_EPOCH": str(epoch),
@@ -145,9 +147,10 @@ class ChaosToolkit:
         return False
 
     def kill(self) -> None:
-        """End the child; whatever it injected is healed by others."""
+        """End the child and all that it started; whatever it injected is healed by others."""
         if self._process is not None:
             processes.stop(self._process, KILL_GRACE_S)
+            end_offspring(self._folder)
         self._keep()
 
     def _make_private(self) -> Path:

@@ -13,8 +13,10 @@ import select
 import signal
 import sys
 import time
+from pathlib import Path
 
 from harness.guardian_process import FAREWELL, READY
+from harness.offspring import end_offspring
 from harness.recover import Healed, heal_all, recover
 from harness.undo import UndoLog, now
 
@@ -23,7 +25,7 @@ GIVE_UP_S = 15.0
 CLEAN, LEFT = 0, 6
 
 
-def main(stack_id: str) -> int:
+def main(stack_id: str, run_folder: str = "") -> int:
     """Watch one stack until the pipe says that the run ended, well or not."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # only the end of the run ends the watch
@@ -38,7 +40,11 @@ def main(stack_id: str) -> int:
                 break
             said += chunk
         _heal_expired(log)
-    return _finish(log, ended_well=said.endswith(FAREWELL))
+    ended_well = said.endswith(FAREWELL)
+    if run_folder and not ended_well:
+        for command in end_offspring(Path(run_folder)):
+            _say(f"ended what the experiment had started: {command}")
+    return _finish(log, ended_well=ended_well)
 
 
 def _heal_expired(log: UndoLog) -> None:
@@ -82,4 +88,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -20,14 +20,19 @@ END_TIMEOUT_S = 20.0
 class GuardianProcess:
     """A started guardian; the pipe to it closes with this process, however it ends.
 
+    Args:
+        stack_id: The stack.
+        log: Where it writes what it does.
+        run_folder: Of the run whose experiment ends with it; None under plain ``chaos run``.
+
     Raises:
         InfrastructureError: It did not come alive; then nothing may be injected.
     """
 
-    def __init__(self, stack_id: str, log: Path) -> None:
+    def __init__(self, stack_id: str, log: Path, run_folder: Path | None = None) -> None:
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.guardian", stack_id],
+                [sys.executable, "-m", "harness.guardian", stack_id, str(run_folder or "")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

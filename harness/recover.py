@@ -28,7 +28,7 @@ from harness.undo import Entry, State, UndoLog, Unreadable, best_effort_lock, no
 from harness.verbs import verb_of
 
 DEADLINE_S = 4.0  # `harness recover` promises 5 s in all
-LOCK_PATIENCE_S = 1.5  # for the lock, once in a recovery
+LOCK_PATIENCE_S = 1.0  # for the lock, once in a recovery
 PAUSE_S = 0.1
 AT_ONCE = 8
 MAY_STILL_INJECT = (

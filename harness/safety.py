@@ -56,7 +56,9 @@ class Safety:
         found = recover(self._log)
         self._log.prune(now())
         if found.clean:
-            self._guardian = GuardianProcess(self._stack_id, self._folder / "guardian.log")
+            self._guardian = GuardianProcess(
+                self._stack_id, self._folder / "guardian.log", self._folder
+            )
         return restoration(found)
 
     def epoch(self) -> int:

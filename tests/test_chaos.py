@@ -117,6 +117,25 @@ def test_an_action_that_raises_failed_although_the_run_completed(bench: Bench) -
     ) or (found[0].status == "failed" and found[0].error.endswith("it broke"))
 
 
+def test_ending_the_experiment_ends_what_it_started_in_another_session(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """A `process` activity may have put its work where no signal to a group gets."""
+    program = tmp_path / "work.sh"
+    program.write_text("#!/bin/sh\nsetsid sleep 600 >/dev/null 2>&1 </dev/null &\necho $! > pid\n")
+    program.chmod(0o755)
+    work = {"type": "process", "path": str(program)}
+    toolkit = bench.toolkit({"type": "action", "name": "work", "provider": work}, action("fail"))
+    bench.play(toolkit)
+    sleeper = psutil.Process(int((bench.run / "pid").read_text()))
+    with psutil.Popen(["sleep", "600"], env={**os.environ, "HARNESS_RUN_FOLDER": "/else"}) as other:
+        toolkit.kill()
+        gone, _ = psutil.wait_procs([sleeper], timeout=20)
+        assert gone or sleeper.status() == psutil.STATUS_ZOMBIE
+        assert other.poll() is None
+        other.kill()
+
+
 def test_a_module_that_is_not_there_is_no_success(bench: Bench) -> None:
     found = bench.play(bench.toolkit(action("inject", module="no_such_module")))
     assert all(a.status != "succeeded" for a in found)

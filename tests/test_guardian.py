@@ -18,6 +18,7 @@ from harness.faults import holding
 from harness.faults import toxiproxy as faults
 from harness.faults.session import Session
 from harness.guardian_process import GuardianProcess
+from harness.offspring import marked
 from harness.probe import Effect
 from harness.recover import Healed, heal
 from harness.toxiproxy import Toxic
@@ -36,11 +37,11 @@ def inject(session: Session) -> Entry:
 class Watched:
     """A guardian on a pipe of ours, as the run would start it."""
 
-    def __init__(self, log: Path, stack: str = STACK) -> None:
+    def __init__(self, log: Path, stack: str = STACK, *rest: str) -> None:
         self.log = log
         with log.open("ab") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "harness.guardian", stack],
+                [sys.executable, "-m", "harness.guardian", stack, *rest],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -93,6 +94,24 @@ def test_a_run_that_ends_without_a_word_is_healed_and_fenced_off(
     said = guardian.log.read_text()
     assert "the run is gone without a word" in said
     assert f"healed {entry.id}: a new request through" in said
+
+
+@pytest.mark.parametrize(("last_words", "ended"), [(b"", True), (b"bye\n", False)])
+def test_what_an_experiment_started_ends_with_a_run_that_was_killed(
+    last_words: bytes, ended: bool, own_state: Path, tmp_path: Path
+) -> None:
+    """After a farewell the run itself has ended it, and what is left is none of ours."""
+    left = subprocess.Popen(["sleep", "600"], env={**os.environ, **marked(tmp_path)})
+    watched = Watched(tmp_path / "guardian.log", STACK, str(tmp_path))
+    try:
+        watched.say(last_words)
+        assert watched.end_of_the_run() == 0
+        assert (left.poll() is not None) == ended
+        assert ("had started: sleep 600" in watched.log.read_text()) == ended
+    finally:
+        left.kill()
+        left.wait()
+        watched.close()
 
 
 @pytest.mark.parametrize("last_words", [b"by", b"bye", b"bye\nhello", b"\n"])

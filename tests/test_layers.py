@@ -52,6 +52,7 @@ LAYERS = {
     "crashpoints": 3.0,
     "files": 3.0,
     "probe": 3.0,
+    "offspring": 3.0,
     "rest": 3.0,
     "processes": 3.0,
     "toxiproxy": 3.02,
