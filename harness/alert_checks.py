@@ -5,19 +5,10 @@ from __future__ import annotations
 import math
 
 from harness.evidence import Evidence
-from harness.judge import (
-    MIN_COVERAGE,
-    Windows,
-    unmet,
-)
-from harness.model import (
-    AlertExpectation,
-    Check,
-    Objective,
-    Outcome,
-    Series,
-    Unit,
-)
+from harness.judge import Windows, unmet
+from harness.model import AlertExpectation, Check, Objective, Outcome, Unit
+from harness.series_checks import MIN_COVERAGE
+from harness.slis import Series
 
 
 def alert_check(

@@ -10,12 +10,7 @@ from harness.alert_checks import alert_check
 from harness.baseline_checks import baseline_check
 from harness.evidence import Evidence
 from harness.growth_checks import growth_check
-from harness.judge import (
-    Windows,
-    judge_load,
-    judge_threshold,
-    unmet,
-)
+from harness.judge import Windows, judge_load, unmet
 from harness.model import (
     AlertExpectation,
     BaselineThreshold,
@@ -31,6 +26,7 @@ from harness.model import (
 from harness.objectives import show
 from harness.recovery_checks import recovery_check, steady_conditions
 from harness.samples import Kind
+from harness.series_checks import judge_threshold
 
 
 def steady_checks(evidence: Evidence, windows: Windows) -> tuple[Check, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import asdict, dataclass
 
 from harness import probe
@@ -48,12 +47,12 @@ def load(text: str) -> list[CutEdge]:
 
 def cut(arguments: Arguments) -> None:
     """Swallow requests and answers on every edge."""
-    with closing(Toxiproxy(arguments["api"])) as client:
-        for edge in load(arguments["edges"]):
-            for name, stream in _toxics(arguments):
-                attributes = {"timeout": 0}
-                toxic = Toxic(name=name, type="timeout", stream=stream, attributes=attributes)
-                client.add_toxic(edge.proxy, toxic)
+    client = Toxiproxy(arguments["api"])
+    for edge in load(arguments["edges"]):
+        for name, stream in _toxics(arguments):
+            attributes = {"timeout": 0}
+            toxic = Toxic(name=name, type="timeout", stream=stream, attributes=attributes)
+            client.add_toxic(edge.proxy, toxic)
 
 
 def look_cut(arguments: Arguments) -> tuple[bool, str]:
@@ -70,10 +69,10 @@ def rejoin(arguments: Arguments) -> None:
     """Remove the entry's own toxics; those that are gone with their server need none."""
     if _server_is_gone(arguments):
         return
-    with closing(Toxiproxy(arguments["api"])) as client:
-        for edge in load(arguments["edges"]):
-            for name, _ in _toxics(arguments):
-                client.remove_toxic(edge.proxy, name)
+    client = Toxiproxy(arguments["api"])
+    for edge in load(arguments["edges"]):
+        for name, _ in _toxics(arguments):
+            client.remove_toxic(edge.proxy, name)
 
 
 def prove_rejoined(arguments: Arguments) -> str:

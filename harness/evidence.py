@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from harness.model import Activity, Event, FaultRecord, Scenario, Series
+from harness.model import Activity, Event, FaultRecord, Scenario
 from harness.samples import LoadSamples
+from harness.slis import Series
 
 # Kinds of events that judging depends on; the lifecycle writes them.
 ABORTED = "aborted"  # data: by, reason

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.evidence import Evidence
-from harness.judge import MIN_COVERAGE, Windows, unmet
+from harness.judge import Windows, unmet
 from harness.model import Check, GrowthLimit, Objective, Outcome, Phase
+from harness.series_checks import MIN_COVERAGE
 from harness.trend import MIN_EFFECTIVE, MIN_POINTS, Trend, trend_of
 from harness.units import about, show_duration, show_quantity
 

@@ -7,13 +7,11 @@ census and its requests are simply counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from statistics import fmean
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.evidence import Evidence
 from harness.model import (
     Check,
     Objective,
@@ -272,94 +270,3 @@ def _interval_words(share: Share, phase: Phase, code: str) -> str:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-_FOLD: Mapping[str, Callable[[list[float]], float]] = {
-    "min": min,
-    "max": max,
-    "mean": fmean,
-    "last": lambda values: values[-1],
-}
-MIN_COVERAGE = 0.95
-END_LOOKBACK_S = 5.0
-
-
-def judge_series(
-    objective: Objective,
-    condition: Threshold,
-    phase: str,
-    window: Window | None,
-    evidence: Evidence,
-) -> Check:
-    """An objective on a Prometheus SLI: every sample of the phase, or a fold of them."""
-    series = evidence.series.get(condition.subject)
-    if window is None:
-        return unmet(objective, phase, "phase_not_reached", f"the run never reached {phase}")
-    if series is None or series.problem:
-        why = "was never queried" if series is None else series.problem
-        code = "no_data" if series is None else series.problem_code or "no_data"
-        return unmet(objective, phase, code, f"{condition.subject}: {why}", "Check the query.")
-    values = [v for t, v in series.points if window.holds(t)]
-    finite = [v for v in values if math.isfinite(v)]
-    expected = max(1, int(window.length_s / series.step_s))
-    holds_each = [condition.op.holds(v, condition.limit.value) for v in finite]
-    # One counter-example refutes, whatever is missing beside it.
-    refuted = not condition.stat and not all(holds_each)
-    if not refuted and any(math.isinf(v) for v in values):
-        because = f"{condition.subject} was infinite, which is no measurement"
-        return unmet(objective, phase, "nan", because, "Check the query.")
-    if not refuted and len(finite) < min(expected, max(1, math.ceil(MIN_COVERAGE * expected))):
-        code = "nan" if len(values) > len(finite) else "gap" if series.points else "no_data"
-        because = (
-            f"{condition.subject} has {len(finite)} usable of {expected} expected samples"
-            f" ({len(values) - len(finite)} are not numbers)"
-        )
-        return unmet(objective, phase, code, because, "Check that Prometheus scraped all along.")
-    if condition.stat:
-        observed = _FOLD[condition.stat](finite)
-    else:
-        # Every sample must hold, so the one furthest on the wrong side speaks for all.
-        upper = condition.op in (Op.LT, Op.LE)
-        observed = max(finite) if upper else min(finite)
-    holds = condition.op.holds(observed, condition.limit.value) if condition.stat else not refuted
-    what = f"the {condition.stat} of" if condition.stat else "the worst of"
-    return Check(
-        objective=objective.text,
-        phase=phase,
-        outcome=Outcome.PASS if holds else Outcome.FAIL,
-        because=f"{what} {len(finite)} samples is {observed:g}",
-        observed=observed,
-        low=min(finite),
-        high=max(finite),
-        limit=condition.limit.value,
-        unit=condition.limit.unit,
-        samples=len(finite),
-        gate=objective.gate,
-        code="" if holds else "limit_violated",
-    )
-
-
-def judge_threshold(
-    objective: Objective, condition: Threshold, windows: Windows, evidence: Evidence
-) -> tuple[Check, ...]:
-    """One check for each phase that the objective names."""
-    if condition.subject in evidence.scenario.slis:
-        if condition.at_end:
-            last = max((w.end for w in windows.values()), default=None)
-            window = None if last is None else Window(start=last - END_LOOKBACK_S, end=last)
-            at_end = Threshold(
-                subject=condition.subject,
-                stat="last",
-                op=condition.op,
-                limit=condition.limit,
-                at_end=True,
-            )
-            return (judge_series(objective, at_end, "end", window, evidence),)
-        return tuple(
-            judge_series(objective, condition, phase, windows.get(phase), evidence)
-            for phase in condition.phases
-        )
-    return tuple(
-        judge_load(objective, condition, phase, windows.get(phase), evidence.samples)
-        for phase in condition.phases
-    )

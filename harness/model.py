@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.errors import InvalidError
+from harness.slis import Sli
 
 
 class Outcome(StrEnum):
@@ -216,14 +217,6 @@ class PhasePlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sli:
-    """A named Prometheus query; a ratio has ``good`` and ``total`` folded into ``query``."""
-
-    name: str
-    query: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One scenario file, resolved and checked; ``secrets`` are names, never values."""
 
@@ -275,22 +268,6 @@ class Event:
     at: float
     kind: str
     data: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
-    """One SLI as Prometheus gave it: ``points`` are (time, value) with NaN kept as NaN.
-
-    ``problem`` says why the series cannot be used at all (empty when it can);
-    ``warnings`` are Prometheus's own.
-    """
-
-    name: str
-    points: tuple[tuple[float, float], ...] = ()
-    step_s: float = 1.0
-    warnings: tuple[str, ...] = ()
-    problem: str = ""
-    problem_code: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -375,7 +352,8 @@ class Recovery:
 
     ``state`` is ``recovered``, ``not_degraded``, ``mitigated`` (well again before the event
     that is counted from), ``not_recovered`` (then ``low_s`` is how long it was watched and
-    ``high_s`` is None) or ``relapsed``.
+    ``high_s`` is None) or ``relapsed``. ``faults`` are the ids of the faults it is from: one,
+    or several whose windows overlap.
     """
 
     subject: str
@@ -385,6 +363,7 @@ class Recovery:
     high_s: float | None
     sustained_s: float
     recovered_at: float | None = None
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 from harness.descriptor import StackDescriptor
 from harness.guards import Guards
-from harness.model import Activity, Event, FaultRecord, Scenario, Series
+from harness.model import Activity, Event, FaultRecord, Scenario
 from harness.samples import LoadSamples
+from harness.slis import Series, Sli
 
 
 class Clock(Protocol):
@@ -148,12 +149,12 @@ class Metrics(Protocol):
         """Whether it has scraped every target at least once."""
         ...
 
-    def problem_with(self, name: str, query: str) -> str | None:
-        """Why a query cannot be asked (it does not parse), or None."""
+    def problem_with(self, sli: Sli) -> str | None:
+        """Why an SLI's query cannot be asked (it does not parse), or None."""
         ...
 
-    def series(self, name: str, query: str, start: float, end: float) -> Series:
-        """The query over a time range, with what is wrong with it."""
+    def series(self, sli: Sli, start: float, end: float) -> Series:
+        """The SLI over a time range, with what is wrong with it."""
         ...
 
     def alert(self, name: str, start: float, end: float) -> Series:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,11 +20,12 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util.retry import Retry
 
 from harness.errors import MetricsError
-from harness.model import Series
-from harness.units import parse_duration_s
+from harness.promql import Selector, duration_s, expanded, fills_in, selectors, window_s
+from harness.readings import Unusable, points_of, reading
+from harness.scrapes import STALE_INTERVALS, Grounds, Target, sorted_out
+from harness.slis import Series, Sli
 
 TIMEOUT_S = 2.0
-STALE_INTERVALS = 2.5
 SCRAPES = "max(timestamp(up))"
 
 #: How the client says that the server has a problem of its own, which no query causes.
@@ -40,7 +41,12 @@ UNUSABLE = (
     AttributeError,
 )
 
-Point = tuple[float, float]
+FILLED_IN = (
+    "the query fills in a constant where there is no data (`or vector(…)`); write the SLI as "
+    "`bad` and `total`, which knows when nothing is 0 and when it is nothing"
+)
+
+Name = tuple[str, str]  # job and instance
 
 
 class Prometheus:
@@ -78,45 +84,150 @@ class Prometheus:
     def scraping(self) -> bool:
         """Whether every active target was scraped well at least once."""
         try:
-            targets = self._get("/api/v1/targets?state=active")["activeTargets"]
+            targets = self._get("/api/v1/targets", {"state": "active"})["activeTargets"]
             return bool(targets) and all(t["health"] == "up" for t in targets)
         except UNUSABLE:
             return False
 
-    def problem_with(self, name: str, query: str) -> str | None:
-        """Why the server cannot read this query, or None.
+    def problem_with(self, sli: Sli) -> str | None:
+        """Why the server cannot read this SLI's queries, or None.
 
         Raises:
             MetricsError: The server did not answer.
         """
-        try:
-            self._client.custom_query(query)
-        except PrometheusApiClientException as error:
-            if SERVER_ERROR in str(error):
-                raise self._silent(name) from error
-            return _complaint(error)
-        except UNUSABLE as error:
-            raise self._silent(name) from error
+        for query in sli.parts:
+            try:
+                self._client.custom_query(query)
+            except PrometheusApiClientException as error:
+                if SERVER_ERROR in str(error):
+                    raise self._silent(sli.name) from error
+                return _complaint(error)
+            except UNUSABLE as error:
+                raise self._silent(sli.name) from error
+            if not selectors(query):
+                return f"it reads no metric, so it says nothing about the target: {query}"
         return None
 
-    def series(self, name: str, query: str, start: float, end: float) -> Series:
-        """The query over a time range at the scrape interval; problems are in the answer.
+    def series(self, sli: Sli, start: float, end: float) -> Series:
+        """The SLI over a time range at the scrape interval; problems are in the answer.
 
-        Steps at which Prometheus had not scraped anything for two and a half intervals are
-        left out: a range query would fill them with old values.
+        Samples without a living target behind them are left out, each with its reason: see
+        :mod:`harness.scrapes`.
         """
         try:
             step_s = self.interval_s()
-            scraped = self._range(SCRAPES, start, end, step_s)
-            found = self._range(query, start, end, step_s)
-            warnings = self._warnings
-            if len(found) != 1:
-                return _no_series(name, query, found, step_s, warnings)
-            fresh = _fresh_steps(scraped, step_s)
-            points = tuple(p for p in _points(found[0]) if p[0] in fresh)
+            grounds = self._grounds(sli, start, end, step_s)
+            self._warnings = ()
+            answers = [self._range(query, start, end, step_s) for query in sli.parts]
+            value = reading(sli, answers)
+        except Unusable as error:
+            return Series(
+                name=sli.name,
+                warnings=self._said(sli),
+                problem=str(error),
+                problem_code=error.code,
+            )
         except UNUSABLE as error:
-            return Series(name=name, problem=_words(error), problem_code="metrics_lost")
-        return Series(name=name, points=points, step_s=step_s, warnings=warnings)
+            return Series(name=sli.name, problem=_words(error), problem_code="metrics_lost")
+        points, left_out = sorted_out(value.points, grounds)
+        return Series(
+            name=sli.name,
+            points=points,
+            step_s=step_s,
+            left_out=left_out,
+            bounds=value.bounds,
+            warnings=self._said(sli),
+        )
+
+    def _said(self, sli: Sli) -> tuple[str, ...]:
+        """What Prometheus warned of, and what the query hides, each once."""
+        found = [*self._warnings]
+        if any(fills_in(query) for query in sli.parts):
+            found.append(FILLED_IN)
+        return tuple(dict.fromkeys(found))
+
+    def _grounds(self, sli: Sli, start: float, end: float, step_s: float) -> Grounds:
+        """What stands behind an SLI's samples: scrapes, targets, restarts.
+
+        Raises:
+            Unusable: A metric or a label of the query does not exist.
+        """
+        newest = self._range(SCRAPES, start, end, step_s)
+        rules = self._recording_rules()
+        read = [s for query in sli.parts for s in expanded(query, rules)]
+        window = max(step_s, *(window_s(query) for query in sli.parts), *(s.window_s for s in read))
+        names = {name for s in read for name in self._targets_of(s, start, end)}
+        targets, restarts = self._behind(names, window, start, end, step_s)
+        for selector in read:
+            if selector.counter:
+                query = f"max(resets({selector.text}[{_seconds(selector.window_s)}]))"
+                restarts += [dict(points_of(one)) for one in self._range(query, start, end, step_s)]
+        return Grounds(
+            step_s=step_s,
+            window_s=window,
+            newest=dict(points_of(newest[0])) if newest else {},
+            targets=targets,
+            restarts=restarts,
+        )
+
+    def _targets_of(self, selector: Selector, start: float, end: float) -> set[Name]:
+        """Job and instance of every target that a selector reads.
+
+        Where it matches nothing (a healthy service has no 5xx series), those of the same job.
+        """
+        everything = self._label_sets(selector.text, start, end)
+        everything = everything or self._label_sets(selector.everything, start, end)
+        if not everything and self._label_sets(selector.metric, start, end):
+            raise Unusable("no_data", f"no target has {selector.everything}")
+        if not everything:
+            name = selector.metric or selector.text
+            raise Unusable("unknown_metric", f"Prometheus knows no metric {name}")
+        known = {label for labels in everything for label in labels}
+        missing = [label for label in selector.labels if label not in known]
+        if missing:
+            raise Unusable(
+                "unknown_label",
+                f"{selector.metric} has no label {', '.join(missing)}; it has "
+                f"{', '.join(sorted(known - {'__name__'}))}",
+            )
+        if selector.own:
+            return set()
+        return {(s["job"], s["instance"]) for s in everything if "job" in s and "instance" in s}
+
+    def _label_sets(self, selector: str, start: float, end: float) -> list[dict[str, str]]:
+        asked = {"match[]": selector, "start": f"{start:.3f}", "end": f"{end:.3f}"}
+        found: list[dict[str, str]] = self._get("/api/v1/series", asked)
+        return found
+
+    def _behind(
+        self, names: set[Name], window: float, start: float, end: float, step_s: float
+    ) -> tuple[list[Target], list[dict[float, float]]]:
+        """The targets of these names at each step, and how often their processes began anew."""
+        if not names:
+            return [], []
+        jobs = "|".join(sorted({re.escape(job) for job, _ in names}))
+        mine, over = f"{{job=~{json.dumps(jobs)}}}", _seconds(window)
+
+        def each(query: str) -> dict[Name, dict[float, float]]:
+            answer = self._range(query, start, end, step_s)
+            labels = [(one, one["metric"]) for one in answer]
+            return {
+                (m.get("job", ""), m.get("instance", "")): dict(points_of(one)) for one, m in labels
+            }
+
+        up, scrapes = each(f"up{mine}"), each(f"count_over_time(up{mine}[{over}])")
+        began = each(f"changes(process_start_time_seconds{mine}[{over}])")
+        intervals = self._intervals()
+        found = [
+            Target(
+                interval_s=intervals.get(name, step_s),
+                up=up[name],
+                scrapes=scrapes.get(name, {}),
+            )
+            for name in sorted(names)
+            if name in up
+        ]
+        return found, [began[name] for name in sorted(names) if name in began]
 
     def alert(self, name: str, start: float, end: float) -> Series:
         """1 at each step at which the alert fired, 0 at each at which it did not."""
@@ -129,7 +240,7 @@ class Prometheus:
             fresh = _fresh_steps(self._range(SCRAPES, start, end, step_s), step_s)
             query = f'max(ALERTS{{alertname={json.dumps(name)},alertstate="firing"}})'
             found = self._range(query, start, end, step_s)
-            firing = {t for t, value in (_points(found[0]) if found else ()) if value == 1}
+            firing = {t for t, value in (points_of(found[0]) if found else ()) if value == 1}
         except UNUSABLE as error:
             return Series(name=name, problem=_words(error), problem_code="metrics_lost")
         expected = max(1, int((end - start) / step_s))
@@ -146,17 +257,29 @@ class Prometheus:
             requests.RequestException: The server did not answer.
         """
         if self._interval_s is None:
-            targets = self._get("/api/v1/targets?state=active")["activeTargets"]
-            found = [_interval_s(t["scrapeInterval"]) for t in targets]
-            self._interval_s = min(found, default=1.0)
+            self._interval_s = min(self._intervals().values(), default=1.0)
         return self._interval_s
 
+    def _intervals(self) -> dict[Name, float]:
+        """The scrape interval of each active target, seconds."""
+        targets = self._get("/api/v1/targets", {"state": "active"})["activeTargets"]
+        found = {}
+        for number, target in enumerate(targets):
+            labels = target.get("labels", {})
+            name = (labels.get("job", ""), labels.get("instance", str(number)))
+            found[name] = duration_s(target["scrapeInterval"])
+        return found
+
+    def _recording_rules(self) -> dict[str, str]:
+        groups = self._get("/api/v1/rules", {"type": "record"})["groups"]
+        return {r["name"]: r["query"] for group in groups for r in group["rules"] if "query" in r}
+
     def _alert_rules(self) -> tuple[str, ...]:
-        groups = self._get("/api/v1/rules?type=alert")["groups"]
+        groups = self._get("/api/v1/rules", {"type": "alert"})["groups"]
         return tuple(rule["name"] for group in groups for rule in group["rules"])
 
-    def _get(self, path: str) -> Any:
-        answer = self._session.get(f"{self._url}{path}", timeout=self._timeout_s)
+    def _get(self, path: str, asked: Mapping[str, str] | None = None) -> Any:
+        answer = self._session.get(f"{self._url}{path}", params=asked, timeout=self._timeout_s)
         answer.raise_for_status()
         return answer.json()["data"]
 
@@ -172,13 +295,13 @@ class Prometheus:
         return found
 
     def _keep_warnings(self, answer: requests.Response, *_: Any, **__: Any) -> None:
-        self._warnings = ()
         if "/api/v1/query" in answer.url:
             try:
                 body = answer.json()
             except requests.JSONDecodeError:
                 return  # not an answer of the API; its status says what is wrong
-            self._warnings = tuple(body.get("warnings", ())) + tuple(body.get("infos", ()))
+            if isinstance(body, dict):
+                self._warnings += tuple(body.get("warnings", ())) + tuple(body.get("infos", ()))
 
     def _silent(self, name: str) -> MetricsError:
         return MetricsError(
@@ -188,9 +311,9 @@ class Prometheus:
         )
 
 
-def _interval_s(text: str) -> float:
-    """Prometheus's own way to write a duration, such as ``1m30s``."""
-    return sum(parse_duration_s(part) for part in re.findall(r"\d+[a-z]+", text))
+def _seconds(seconds: float) -> str:
+    """A range as PromQL."""
+    return f"{max(1, round(seconds * 1000))}ms"
 
 
 def _words(error: Exception) -> str:
@@ -201,31 +324,12 @@ def _words(error: Exception) -> str:
     return f"what answered is no Prometheus ({type(error).__name__}: {error})"
 
 
-def _points(series: dict[str, Any]) -> tuple[Point, ...]:
-    return tuple((float(t), float(value)) for t, value in series["values"])
-
-
 def _fresh_steps(scraped: Sequence[dict[str, Any]], step_s: float) -> frozenset[float]:
     """Steps whose newest scrape is recent enough for their values to be new."""
     if not scraped:
         return frozenset()
     limit_s = STALE_INTERVALS * step_s
-    return frozenset(t for t, newest in _points(scraped[0]) if t - newest <= limit_s)
-
-
-def _no_series(
-    name: str,
-    query: str,
-    found: Sequence[dict[str, Any]],
-    step_s: float,
-    warnings: tuple[str, ...],
-) -> Series:
-    if not found:
-        problem, code = f"the query returned no data: {query}", "no_data"
-    else:
-        problem = f"the query returned {len(found)} series, one is needed: {query}"
-        code = "many_series"
-    return Series(name=name, step_s=step_s, warnings=warnings, problem=problem, problem_code=code)
+    return frozenset(t for t, newest in points_of(scraped[0]) if t - newest <= limit_s)
 
 
 def _complaint(error: PrometheusApiClientException) -> str:

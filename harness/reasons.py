@@ -10,6 +10,7 @@ REASONS: Mapping[str, str] = {
     "activity_failed": "An activity of the experiment failed although its faults were proven.",
     "alert_fired_before": "The alert was firing before the fault, so it says nothing about it.",
     "check_error": "Judging this objective raised an error; it counts as not judged.",
+    "counter_reset": "A counter behind the SLI began anew: what was counted just before is lost.",
     "error": "The harness or its infrastructure failed during the run.",
     "experiment_not_recorded": "Chaos Toolkit left no journal of what it did.",
     "fault_not_applied": "No proof from outside that the fault bit.",
@@ -54,6 +55,10 @@ REASONS: Mapping[str, str] = {
     "steady_state_not_judged": "No objective that may fail looks at the steady phase.",
     "steady_state_violated": "The objectives did not hold before the fault; nothing was injected.",
     "straddles_limit": "The limit lies inside the interval of the observed value.",
+    "target_down": "A target behind the SLI was down, so its numbers say nothing about the users.",
     "too_few_runs": "Fewer than ten accepted runs cannot tell noise from change.",
+    "unknown_label": "The SLI's query asks for a label that its metric does not have.",
+    "unknown_metric": "Prometheus knows no metric of this name.",
     "within_noise": "Worse than the margin, but runs like the accepted ones do that by chance.",
+    "witnesses_disagree": "Prometheus and the load say different things of the same in steady.",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from harness.evidence import Evidence
 from harness.judge import (
@@ -55,31 +56,75 @@ def subjects_with_conditions(evidence: Evidence) -> tuple[str, ...]:
 
 def recoveries(evidence: Evidence, windows: Windows) -> tuple[Recovery, ...]:
     """Time to recover of each subject that a recovery objective speaks of."""
-    found: dict[str, Recovery] = {}
+    found: dict[tuple[str, tuple[str, ...]], Recovery] = {}
     for objective in evidence.scenario.objectives:
         condition = objective.condition
         if isinstance(condition, RecoveryLimit):
-            recovery = _recover(condition, windows, evidence)
-            if recovery is not None:
-                found.setdefault(recovery.subject, recovery)
+            for recovery in _recover_each(condition, windows, evidence):
+                if recovery is not None:
+                    found.setdefault((recovery.subject, recovery.faults), recovery)
     return tuple(found.values())
 
 
-def _recover(condition: RecoveryLimit, windows: Windows, evidence: Evidence) -> Recovery | None:
-    origin = _origin(condition, evidence.faults)
-    samples = evidence.samples
+def _sustained_s(condition: RecoveryLimit) -> float:
+    return DEFAULT_SUSTAINED_S if condition.sustained_s is None else condition.sustained_s
+
+
+def _recover_each(
+    condition: RecoveryLimit, windows: Windows, evidence: Evidence
+) -> tuple[Recovery | None, ...]:
+    """The recovery from each fault, watched until the next one; None where nobody can tell."""
     end = max((w.end for w in windows.values()), default=None)
-    if origin is None or samples is None or end is None:
+    groups = fault_groups(evidence.faults, _sustained_s(condition))
+    if end is None or not groups:
+        return (None,)
+    until = [*(_called_at(group[0]) for group in groups[1:]), end]
+    return tuple(
+        _recover(condition, group, watched_until, evidence)
+        for group, watched_until in zip(groups, until, strict=True)
+    )
+
+
+def fault_groups(
+    faults: Sequence[FaultRecord], apart_s: float
+) -> tuple[tuple[FaultRecord, ...], ...]:
+    """Faults in the order of their calls; those without ``apart_s`` between them are one.
+
+    Nobody can be seen to recover from a fault in the middle of the next one.
+    """
+    groups: list[list[FaultRecord]] = []
+    for fault in sorted(faults, key=_called_at):
+        ends = [f.heal_proven_at for f in groups[-1]] if groups else []
+        if groups and any(end is None or _called_at(fault) < end + apart_s for end in ends):
+            groups[-1].append(fault)
+        else:
+            groups.append([fault])
+    return tuple(tuple(group) for group in groups)
+
+
+def _called_at(fault: FaultRecord) -> float:
+    return fault.called_at or fault.intended_at
+
+
+def _recover(
+    condition: RecoveryLimit, faults: Sequence[FaultRecord], end: float, evidence: Evidence
+) -> Recovery | None:
+    origin = _origin(condition, faults)
+    samples = evidence.samples
+    if origin is None or samples is None:
         return None
-    injected_at = min(f.called_at or f.intended_at for f in evidence.faults)
-    sustained_s = DEFAULT_SUSTAINED_S if condition.sustained_s is None else condition.sustained_s
+    injected_at = _called_at(faults[0])
+    sustained_s = _sustained_s(condition)
     if end - origin.proven_at < max(sustained_s, 1.0):
         return None
     subjects = (condition.subject,) if condition.subject else subjects_with_conditions(evidence)
     flagged = []
     for subject in subjects:
-        records = samples.of(subject)
-        if records is None or silent(records, injected_at, end):
+        everything = samples.of(subject)
+        if everything is None:
+            return None
+        records = everything[~(everything["intended"] >= end)]
+        if silent(records, injected_at, end):
             return None
         for wanted in steady_conditions(evidence, subject):
             violates = flags(wanted, records)
@@ -89,7 +134,7 @@ def _recover(condition: RecoveryLimit, windows: Windows, evidence: Evidence) -> 
             flagged.append(Flagged(records=records, violates=violates, allowed=allowed))
     if not flagged:
         return None
-    return judge_recovery(
+    found = judge_recovery(
         condition.subject or "all",
         flagged,
         injected_at=injected_at,
@@ -97,6 +142,7 @@ def _recover(condition: RecoveryLimit, windows: Windows, evidence: Evidence) -> 
         observed_until=end,
         sustained_s=sustained_s,
     )
+    return replace(found, faults=tuple(f.id for f in faults))
 
 
 def _origin(condition: RecoveryLimit, faults: Sequence[FaultRecord]) -> Origin | None:
@@ -122,8 +168,14 @@ def _origin(condition: RecoveryLimit, faults: Sequence[FaultRecord]) -> Origin |
 def recovery_check(
     objective: Objective, condition: RecoveryLimit, windows: Windows, evidence: Evidence
 ) -> Check:
-    """Whether the users were well again in time."""
-    found = _recover(condition, windows, evidence)
+    """Whether the users were well again in time, after each fault: the worst one decides."""
+    each = _recover_each(condition, windows, evidence)
+    checks = [_one_check(objective, condition, found) for found in each]
+    order = tuple(Outcome)
+    return max(checks, key=lambda c: (order.index(c.outcome), c.observed or 0.0))
+
+
+def _one_check(objective: Objective, condition: RecoveryLimit, found: Recovery | None) -> Check:
     if found is None:
         because = "no proven fault and heal to count from, or too little recorded to judge by"
         return unmet(objective, "", "recovery_not_measured", because, "Lengthen recovery.")

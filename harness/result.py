@@ -32,8 +32,9 @@ from harness.samples import (
     within,
 )
 from harness.verdict import exit_code
+from harness.witnesses import Comparison, comparisons
 
-SCHEMA_VERSION = "1.0.0"
+SCHEMA_VERSION = "1.1.0"
 QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999}
 
 
@@ -71,6 +72,7 @@ def document(
         "load": _load(evidence.samples, windows),
         "durability": [],
         "alerts": _alerts(evidence),
+        "witnesses": [_witness(c) for c in comparisons(evidence, windows)],
         "baseline": {
             "compared_with": list(facts.compared_with),
             "differences": [_difference(d) for d in facts.differences],
@@ -171,6 +173,7 @@ def _recovery(recovery: Recovery) -> dict[str, Any]:
         "sustained_s": number(recovery.sustained_s),
         "censored": recovery.state == "not_recovered",
         "recovered_at": iso(recovery.recovered_at),
+        "faults": list(recovery.faults),
     }
 
 
@@ -242,6 +245,19 @@ def _endpoint(name: str, records: Records) -> dict[str, Any]:
         "degraded": int((records["outcome"] == RequestOutcome.DEGRADED).sum()),
         **quantiles,
         "max_ms": number(float(took.max()) * 1000),
+    }
+
+
+def _witness(found: Comparison) -> dict[str, Any]:
+    return {
+        "sli": found.sli,
+        "witness": found.witness,
+        "phase": found.phase,
+        "prometheus": number(found.prometheus),
+        "load": number(found.load),
+        "allowed": number(found.allowed),
+        "agree": found.agree,
+        "because": found.because,
     }
 
 

@@ -14,19 +14,11 @@ from harness.errors import DirtyError, HarnessError, InvalidError, StoreError
 from harness.evidence import BaselineRun, Evidence
 from harness.guards import refuse_stack
 from harness.live import figures, tripped
-from harness.model import (
-    AlertExpectation,
-    Event,
-    Gate,
-    Outcome,
-    Phase,
-    RecoveryLimit,
-    Series,
-    worst,
-)
+from harness.model import AlertExpectation, Event, Gate, Outcome, Phase, RecoveryLimit, worst
 from harness.objectives import show
 from harness.ports import Lab, Progress, Restoration
 from harness.recovery_checks import recoveries
+from harness.slis import Series
 from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED, phases
 
 TICK_S = 0.25
@@ -145,7 +137,7 @@ class _Run:
         problems = [
             f"{sli.name}: {problem}"
             for sli in self.lab.scenario.slis.values()
-            if (problem := self.lab.metrics.problem_with(sli.name, sli.query)) is not None
+            if (problem := self.lab.metrics.problem_with(sli)) is not None
         ]
         if problems:
             raise InvalidError(
@@ -343,7 +335,7 @@ class _Run:
             return
         start = next((e.at for e in self.events if e.kind == LOAD_STARTED), end)
         for sli in self.lab.scenario.slis.values():
-            self.series[sli.name] = self.lab.metrics.series(sli.name, sli.query, start, end)
+            self.series[sli.name] = self.lab.metrics.series(sli, start, end)
         for objective in self.lab.scenario.objectives:
             condition = objective.condition
             if isinstance(condition, AlertExpectation):

@@ -23,10 +23,11 @@ from ruamel.yaml import YAML
 from harness.errors import InvalidError, StoreError
 from harness.evidence import BaselineRun, Evidence
 from harness.files import private_folder, write_durably
-from harness.model import Activity, Event, FaultRecord, Scenario, Series
+from harness.model import Activity, Event, FaultRecord, Scenario
 from harness.redaction import Redactor
 from harness.result import Facts
 from harness.samples import LoadSamples
+from harness.slis import Series
 
 PLAN = "plan.json"
 SCENARIO = "scenario.resolved.yaml"
@@ -304,8 +305,14 @@ def _read(path: Path) -> Any:
 
 
 def _series_out(series: Series) -> dict[str, Any]:
-    points = [[t, v if math.isfinite(v) else repr(v)] for t, v in series.points]
-    return {**asdict(series), "points": points}
+    points = [[t, _text(v)] for t, v in series.points]
+    left_out = [[t, _text(v), code] for t, v, code in series.left_out]
+    return {**asdict(series), "points": points, "left_out": left_out}
+
+
+def _text(value: float) -> float | str:
+    """JSON has no word for what is not a finite number."""
+    return value if math.isfinite(value) else repr(value)
 
 
 def _series_in(name: str, raw: Mapping[str, Any]) -> Series:
@@ -313,6 +320,8 @@ def _series_in(name: str, raw: Mapping[str, Any]) -> Series:
         name=name,
         points=tuple((t, float(v)) for t, v in raw["points"]),
         step_s=raw["step_s"],
+        left_out=tuple((t, float(v), code) for t, v, code in raw["left_out"]),
+        bounds=tuple((t, low, high) for t, low, high in raw["bounds"]),
         warnings=tuple(raw["warnings"]),
         problem=raw["problem"],
         problem_code=raw["problem_code"],

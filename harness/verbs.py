@@ -106,13 +106,9 @@ def _is_past_the_helper(arguments: Arguments) -> str:
 
 def _whose_upstream(arguments: Arguments) -> str:
     """A note when the proxy leads where somebody else pointed it."""
-    client = Toxiproxy(arguments["api"])
-    try:
-        if _server_is_gone(arguments):
-            return ""
-        at = client.proxy(arguments["proxy"]).upstream
-    finally:
-        client.close()
+    if _server_is_gone(arguments):
+        return ""
+    at = Toxiproxy(arguments["api"]).proxy(arguments["proxy"]).upstream
     if at == arguments["via"]:
         raise FaultError(f"Proxy {arguments['proxy']!r} still leads to the helper at {at}.")
     if at == arguments["upstream"]:

@@ -28,14 +28,13 @@ from harness.model import (
     Objective,
     PhasePlan,
     Scenario,
-    Series,
-    Sli,
     StackSpec,
     Verdict,
     Window,
 )
 from harness.objectives import parse, show
 from harness.samples import RECORD, Kind, LoadSamples, Records, RequestOutcome, SeriesName
+from harness.slis import Series, Sli
 from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED, phases
 from harness.verdict import judge_run
 

@@ -9,22 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness import baseline, baseline_checks, checks, judge, recovery_checks
+from harness import baseline, baseline_checks, checks, recovery_checks, series_checks
 from harness.checks import steady_checks
 from harness.evidence import Evidence
-from harness.model import (
-    Check,
-    FaultRecord,
-    Gate,
-    Outcome,
-    Recovery,
-    RecoveryFrom,
-    Series,
-    Threshold,
-    Unit,
-)
+from harness.model import Check, FaultRecord, Gate, Outcome, Recovery, RecoveryFrom, Threshold, Unit
 from harness.recovery_checks import recoveries, steady_conditions, subjects_with_conditions
 from harness.samples import Records, RequestOutcome
+from harness.slis import Series
 from harness.timeline import LOAD_STOPPING, RECOVERY_ENDED
 from tests.builders import (
     CALLED,
@@ -109,8 +100,8 @@ def raising(*_: Any, **__: Any) -> Any:
 
 
 JUDGES = {
-    "load": (judge, "judge_load", "orders.p99 < 250ms during steady", "orders.p99"),
-    "series": (judge, "judge_series", "lag < 100 during steady", "lag"),
+    "load": (series_checks, "judge_load", "orders.p99 < 250ms during steady", "orders.p99"),
+    "series": (series_checks, "judge_series", "lag < 100 during steady", "lag"),
     "recovery": (recovery_checks, "judge_recovery", "recovery of orders < 9s", "recovery"),
     "alert": (checks, "alert_check", "alert Slow does not fire", "alert"),
     "baseline": (
@@ -145,7 +136,7 @@ def test_a_judge_that_raises_over_a_bystander_has_judged_nothing(
 
 
 def test_a_crash_in_one_judge_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "judge_series", raising)
+    monkeypatch.setattr(series_checks, "judge_series", raising)
     found = checks_of(good_evidence())
     assert sum(c.code == "check_error" for c in found) == 2
     assert sum(c.outcome is PASS for c in found) == len(found) - 2
@@ -426,6 +417,7 @@ def test_recoveries_name_each_subject_once() -> None:
             high_s=pytest.approx(3.0, abs=0.011),
             sustained_s=5.0,
             recovered_at=pytest.approx(HEALED + 3, abs=0.011),
+            faults=("f1",),
         ),
     )
 

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.judge import judge_load, judge_series, judge_threshold
-from harness.model import Check, Outcome, Phase, Series, Threshold, Unit, Window
+from harness.judge import judge_load
+from harness.model import Check, Outcome, Phase, Threshold, Unit, Window
 from harness.objectives import parse
 from harness.samples import RECORD, LoadSamples, Records, RequestOutcome
+from harness.series_checks import judge_series, judge_threshold
+from harness.slis import Series
 from tests.builders import END, STEADY, ZERO, good_evidence, objective, records, samples, series
 
 PASS, FAIL, INCONCLUSIVE = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE

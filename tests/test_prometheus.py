@@ -16,6 +16,7 @@ import pytest
 
 from harness.errors import MetricsError
 from harness.prometheus import SCRAPES, Prometheus
+from harness.slis import Sli
 from harness.stacks.provision import locate
 from tests.real import eventually, free_port, mute_server, serving
 
@@ -32,6 +33,10 @@ def series(values: list[tuple[float, Any]], **labels: str) -> dict[str, Any]:
     return {"metric": labels, "values": [[t, str(v)] for t, v in values]}
 
 
+def sli(name: str, query: str, **more: Any) -> Sli:
+    return Sli(name=name, query=query, **more)
+
+
 class Script:
     """What the stub answers; tests change it."""
 
@@ -43,6 +48,11 @@ class Script:
         self.answer: Answer = (200, data([series([(t, 7) for t in STEPS])]))
         self.scrapes: Answer = (200, data([series([(t, t) for t in STEPS])]))
         self.firing: Answer = (200, data([]))
+        #: the label sets that ``/api/v1/series`` knows; without job and instance, no target
+        self.known: list[dict[str, str]] = [{"__name__": "lag"}]
+        self.recorded: list[dict[str, str]] = []
+        #: answers to what stands behind an SLI, by the start of the query
+        self.behind: dict[str, Answer] = {}
         self.asked: list[tuple[str, dict[str, str]]] = []
 
     def reply(self, path: str, query: dict[str, str]) -> Answer:
@@ -54,10 +64,16 @@ class Script:
                 target = {"health": self.health, "scrapeInterval": self.interval}
                 return 200, {"data": {"activeTargets": [target]}}
             case "/api/v1/rules":
-                rules = [{"name": name} for name in self.alerts]
+                alerts = [{"name": name} for name in self.alerts]
+                rules = alerts if query["type"] == "alert" else self.recorded
                 return 200, {"data": {"groups": [{"rules": rules}]}}
+            case "/api/v1/series":
+                return 200, {"data": self.known}
         if query.get("query") == SCRAPES:
             return self.scrapes
+        for start, answer in self.behind.items():
+            if query.get("query", "").startswith(start):
+                return answer
         return self.firing if "ALERTS" in query.get("query", "") else self.answer
 
 
@@ -90,7 +106,7 @@ def metrics(script: Script) -> Iterator[Prometheus]:
 
 
 def test_numbers_are_numbers(metrics: Prometheus, script: Script) -> None:
-    found = metrics.series("lag", "sum(lag)", START, END)
+    found = metrics.series(sli("lag", "sum(lag)"), START, END)
     assert found.points == tuple((t, 7.0) for t in STEPS)
     assert (found.problem, found.step_s) == ("", 1.0)
     path, query = script.asked[-1]
@@ -101,16 +117,103 @@ def test_numbers_are_numbers(metrics: Prometheus, script: Script) -> None:
 
 def test_nothing_is_not_zero(metrics: Prometheus, script: Script) -> None:
     script.answer = 200, data([])
-    found = metrics.series("lag", "sum(lga)", START, END)
+    found = metrics.series(sli("lag", "sum(lga)"), START, END)
     assert found.points == ()
     assert found.problem_code == "no_data"
     assert "sum(lga)" in found.problem
 
 
+def test_a_name_that_nobody_knows_is_not_nothing(metrics: Prometheus, script: Script) -> None:
+    script.known = []
+    found = metrics.series(sli("lag", "sum(lga) or vector(0)"), START, END)
+    assert (found.points, found.problem_code) == ((), "unknown_metric")
+    assert found.problem == "Prometheus knows no metric lga"
+
+
+def test_a_label_that_nobody_has_is_not_nothing(metrics: Prometheus, script: Script) -> None:
+    script.known = [{"__name__": "requests", "code": "200"}]
+    query = 'sum(rate(requests{status="500"}[5s])) or vector(0)'
+    found = metrics.series(sli("errors", query), START, END)
+    assert (found.points, found.problem_code) == ((), "unknown_label")
+    assert found.problem == "requests has no label status; it has code"
+
+
+def behind(script: Script, **up: list[float]) -> None:
+    """Targets of these names: whether they were up at each step."""
+    script.known = [{"__name__": "lag", "job": "j", "instance": name} for name in up]
+    rows = [
+        series(list(zip(STEPS, values, strict=False)), job="j", instance=name)
+        for name, values in up.items()
+    ]
+    script.behind["up{"] = 200, data(rows)
+    full = [series([(t, 9) for t in STEPS], job="j", instance=name) for name in up]
+    script.behind["count_over_time(up{"] = 200, data(full)
+    script.behind["changes("] = 200, data([])
+
+
+def test_samples_without_a_living_target_are_left_out(metrics: Prometheus, script: Script) -> None:
+    behind(script, a=[1.0] * 8 + [0.0] * 3)
+    found = metrics.series(sli("lag", "sum(lag)"), START, END)
+    assert [t for t, _ in found.points] == STEPS[:8]
+    assert found.left_out == tuple((t, 7.0, "target_down") for t in STEPS[8:])
+
+
+def test_a_target_that_was_taken_away_is_not_dead(metrics: Prometheus, script: Script) -> None:
+    """As Kubernetes does with a pod: its `up` ends, another one's begins."""
+    behind(script, old=[1.0] * 4, new=[1.0] * 11)
+    assert len(metrics.series(sli("lag", "sum(lag)"), START, END).points) == 11
+
+
+def test_up_itself_may_be_0(metrics: Prometheus, script: Script) -> None:
+    behind(script, a=[0.0] * 11)
+    assert len(metrics.series(sli("up", "sum(up)"), START, END).points) == 11
+
+
+def test_a_recording_rule_stands_on_what_it_reads(metrics: Prometheus, script: Script) -> None:
+    script.recorded = [{"name": "job:lag:sum", "query": "sum by (job) (lag)"}]
+    behind(script, a=[0.0] * 11)
+    found = metrics.series(sli("lag", "job:lag:sum"), START, END)
+    assert {code for *_, code in found.left_out} == {"target_down"}
+
+
+def test_a_counter_that_began_anew_is_left_out(metrics: Prometheus, script: Script) -> None:
+    script.behind["max(resets(lag[3000ms]))"] = 200, data([series([(1004, 1), (1005, 1)])])
+    found = metrics.series(sli("lag", "sum(rate(lag[3s]))"), START, END)
+    assert found.left_out == ((1004.0, 7.0, "counter_reset"), (1005.0, 7.0, "counter_reset"))
+
+
+def ratio(script: Script, bad: Answer) -> Sli:
+    script.behind["sum(bad)"] = bad
+    script.behind["sum(all)"] = 200, data([series([(t, 0 if t == 1003 else 4) for t in STEPS])])
+    return sli("errors", "(sum(bad)) / (sum(all))", bad="sum(bad)", total="sum(all)")
+
+
+def test_nothing_bad_is_0_only_of_something(metrics: Prometheus, script: Script) -> None:
+    found = metrics.series(ratio(script, (200, data([]))), START, END)
+    assert [v for t, v in found.points if t != 1003] == [0.0] * 10
+    assert math.isnan(dict(found.points)[1003])
+
+
+def test_nothing_bad_of_nothing_is_nothing(metrics: Prometheus, script: Script) -> None:
+    wanted = ratio(script, (200, data([series([(t, 1) for t in STEPS])])))
+    assert metrics.series(wanted, START, END).points[0] == (1000.0, 0.25)
+    script.behind["sum(all)"] = 200, data([])
+    assert metrics.series(wanted, START, END).problem_code == "no_data"
+
+
+def test_a_constant_in_the_place_of_nothing_is_said(metrics: Prometheus) -> None:
+    found = metrics.series(sli("lag", "sum(lag) or vector(0)"), START, END)
+    assert "fills in a constant" in found.warnings[0]
+
+
+def test_a_query_that_reads_nothing_is_refused(metrics: Prometheus) -> None:
+    assert "reads no metric" in str(metrics.problem_with(sli("lag", "vector(0)")))
+
+
 def test_several_series_are_not_one(metrics: Prometheus, script: Script) -> None:
     two = [series([(1000, 1)], pod="a"), series([(1000, 2)], pod="b")]
     script.answer = 200, data(two)
-    found = metrics.series("lag", "lag", START, END)
+    found = metrics.series(sli("lag", "lag"), START, END)
     assert (found.points, found.problem_code) == ((), "many_series")
     assert "2 series, one is needed" in found.problem
 
@@ -118,31 +221,31 @@ def test_several_series_are_not_one(metrics: Prometheus, script: Script) -> None
 def test_what_is_no_number_stays_none(metrics: Prometheus, script: Script) -> None:
     values = [(1000, "NaN"), (1001, "+Inf"), (1002, "-Inf"), (1003, "1e-3")]
     script.answer = 200, data([series(values)])
-    (_, nan), *others = metrics.series("lag", "lag", START, END).points
+    (_, nan), *others = metrics.series(sli("lag", "lag"), START, END).points
     assert math.isnan(nan)
     assert others == [(1001, math.inf), (1002, -math.inf), (1003, 0.001)]
 
 
 def test_warnings_are_kept(metrics: Prometheus, script: Script) -> None:
     script.answer = 200, {**script.answer[1], "warnings": ["half of it"], "infos": ["not a rate"]}
-    found = metrics.series("lag", "lag", START, END)
+    found = metrics.series(sli("lag", "lag"), START, END)
     assert found.warnings == ("half of it", "not a rate")
     script.answer = 200, data([], warnings=["nothing at all"])
-    assert metrics.series("lag", "lag", START, END).warnings == ("nothing at all",)
+    assert metrics.series(sli("lag", "lag"), START, END).warnings == ("nothing at all",)
     script.answer = 200, data([series([(1000, 1)])])
-    assert metrics.series("lag", "lag", START, END).warnings == ()  # the last one's are gone
+    assert metrics.series(sli("lag", "lag"), START, END).warnings == ()  # the last one's are gone
 
 
 def test_old_values_are_left_out(metrics: Prometheus, script: Script) -> None:
     """Prometheus repeats the last value for five minutes after a target has gone."""
     script.scrapes = 200, data([series([(t, min(t, 1004.0)) for t in STEPS])])
-    found = metrics.series("lag", "lag", START, END)
+    found = metrics.series(sli("lag", "lag"), START, END)
     assert [t for t, _ in found.points] == [1000, 1001, 1002, 1003, 1004, 1005, 1006]
 
 
 def test_without_any_scrape_nothing_is_fresh(metrics: Prometheus, script: Script) -> None:
     script.scrapes = 200, data([])
-    assert metrics.series("lag", "lag", START, END).points == ()
+    assert metrics.series(sli("lag", "lag"), START, END).points == ()
 
 
 WRONG: dict[str, tuple[Answer, str]] = {
@@ -172,7 +275,7 @@ def test_what_is_no_answer_is_a_problem_and_no_number(
     row: tuple[Answer, str], metrics: Prometheus, script: Script
 ) -> None:
     script.answer, words = row
-    found = metrics.series("lag", "lag", START, END)
+    found = metrics.series(sli("lag", "lag"), START, END)
     assert found.points == ()
     assert found.problem_code == "metrics_lost"
     assert words in found.problem
@@ -181,9 +284,9 @@ def test_what_is_no_answer_is_a_problem_and_no_number(
 def test_a_query_that_cannot_be_read_is_said_in_the_servers_words(
     metrics: Prometheus, script: Script
 ) -> None:
-    assert metrics.problem_with("lag", "lag") is None
+    assert metrics.problem_with(sli("lag", "lag")) is None
     script.answer = WRONG["a query that does not parse"][0]
-    assert metrics.problem_with("lag", "lag") == '1:5: parse error: no "x"'
+    assert metrics.problem_with(sli("lag", "lag")) == '1:5: parse error: no "x"'
 
 
 @pytest.mark.parametrize(
@@ -200,7 +303,7 @@ def test_a_server_with_troubles_says_nothing_about_a_query(
 ) -> None:
     script.answer, _ = WRONG[name]
     with pytest.raises(MetricsError, match="did not answer the query of lag"):
-        metrics.problem_with("lag", "lag")
+        metrics.problem_with(sli("lag", "lag"))
 
 
 def test_a_hanging_server_costs_no_more_than_the_limit() -> None:
@@ -210,10 +313,10 @@ def test_a_hanging_server_costs_no_more_than_the_limit() -> None:
         started = time.monotonic()
         assert not metrics.alive()
         assert not metrics.scraping()
-        assert metrics.series("lag", "lag", START, END).problem_code == "metrics_lost"
+        assert metrics.series(sli("lag", "lag"), START, END).problem_code == "metrics_lost"
         assert metrics.alert("Slow", START, END).problem_code == "metrics_lost"
         with pytest.raises(MetricsError):
-            metrics.problem_with("lag", "lag")
+            metrics.problem_with(sli("lag", "lag"))
         assert time.monotonic() - started < 10
         metrics._session.close()
 
@@ -222,7 +325,7 @@ def test_nobody_there_is_not_alive() -> None:
     metrics = Prometheus()
     metrics.attach(f"http://127.0.0.1:{free_port()}")
     assert not metrics.alive()
-    assert "did not answer" in metrics.series("lag", "lag", START, END).problem
+    assert "did not answer" in metrics.series(sli("lag", "lag"), START, END).problem
     metrics._session.close()
 
 
@@ -233,7 +336,7 @@ def test_a_hang_in_the_middle_of_a_run_is_a_problem(
         raise ConnectionResetError
 
     monkeypatch.setattr(script, "reply", slow)
-    assert metrics.series("lag", "lag", START, END).problem_code == "metrics_lost"
+    assert metrics.series(sli("lag", "lag"), START, END).problem_code == "metrics_lost"
 
 
 @pytest.mark.parametrize(
@@ -354,20 +457,20 @@ def test_a_real_prometheus_says_all_of_this(real: Prometheus) -> None:
         "sum(up) / 0": lambda points: all(v == math.inf for _, v in points),
     }
     eventually(
-        lambda: len(real.series("s", "sum(up)", started, time.time()).points) >= 3, "3 scrapes"
+        lambda: len(real.series(sli("s", "sum(up)"), started, time.time()).points) >= 3, "3 scrapes"
     )
     end = time.time()
     for query, expected in queries.items():
-        found = real.series("s", query, started, end)
+        found = real.series(sli("s", query), started, end)
         assert found.problem == ""
         assert found.points
         assert expected(found.points), query
         assert found.step_s == 1.0
-    assert real.series("s", "sum(upp)", started, end).problem_code == "no_data"
-    many = real.series("s", "prometheus_http_requests_total", started, end)
+    assert real.series(sli("s", "sum(upp)"), started, end).problem_code == "unknown_metric"
+    many = real.series(sli("s", "prometheus_http_requests_total"), started, end)
     assert many.problem_code == "many_series"
-    assert "parse error" in str(real.problem_with("s", "sum(up"))
-    assert real.problem_with("s", "rate(up[5s])") is None
+    assert "parse error" in str(real.problem_with(sli("s", "sum(up")))
+    assert real.problem_with(sli("s", "rate(up[5s])")) is None
     always = eventually(
         lambda: [p for p in real.alert("Always", started, time.time()).points if p[1]], "it fires"
     )

@@ -9,9 +9,10 @@ import numpy as np
 from harness.descriptor import StackDescriptor
 from harness.errors import StoreError
 from harness.fakes.world import World, heal_all, healthy
-from harness.model import Activity, Event, FaultRecord, Series
+from harness.model import Activity, Event, FaultRecord
 from harness.ports import Progress, Restoration
 from harness.samples import RECORD, Kind, LoadSamples, Records, SeriesName
+from harness.slis import Series, Sli
 
 
 @dataclass
@@ -227,12 +228,15 @@ class FakeMetrics:
         """From the start."""
         return True
 
-    def problem_with(self, name: str, query: str) -> str | None:
+    def problem_with(self, sli: Sli) -> str | None:
         """As the world has it."""
         return self.world.query_problem
 
-    def series(self, name: str, query: str, start: float, end: float) -> Series:
+    def series(self, sli: Sli, start: float, end: float) -> Series:
         """One point a second."""
+        return self._series(sli.name, start, end)
+
+    def _series(self, name: str, start: float, end: float) -> Series:
         if self.world.series_problem:
             return Series(name=name, problem=self.world.series_problem, problem_code="no_data")
         if not self.world.metrics_alive:
@@ -241,7 +245,7 @@ class FakeMetrics:
 
     def alert(self, name: str, start: float, end: float) -> Series:
         """Fires while a fault is on."""
-        return self.series(name, name, start, end)
+        return self._series(name, start, end)
 
     def _points(self, start: float, end: float) -> tuple[tuple[float, float], ...]:
         seconds = np.arange(np.ceil(start), np.floor(end) + 1)

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness import service_clock
 from harness.errors import FaultError
-from harness.faults import injection, processes
+from harness.faults import injection, processes, services
 from harness.faults.processes import Process
 from harness.faults.session import session
 from harness.stacks import preload
@@ -54,7 +54,7 @@ def inject(target: str, offset_s: int | str) -> dict[str, Any]:
 
 def heal(target: str) -> list[dict[str, str]]:
     """Restart the service without it and see the right time; nothing to heal is success."""
-    return processes.heal(session(), kind=KIND, target=target)
+    return services.heal(session(), kind=KIND, target=target)
 
 
 def _clock(process: Process) -> dict[str, str]:

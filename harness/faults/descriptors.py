@@ -7,7 +7,7 @@ from typing import Any
 
 from harness import open_files
 from harness.errors import FaultError
-from harness.faults import injection, processes
+from harness.faults import injection, processes, services
 from harness.faults.processes import Process
 from harness.faults.session import session
 
@@ -49,7 +49,7 @@ def inject(target: str, spare: int | str = 0) -> dict[str, Any]:
 
 def heal(target: str) -> list[dict[str, str]]:
     """Put the limits back and see a connection served; nothing to put back is success."""
-    return processes.heal(session(), kind=KIND, target=target)
+    return services.heal(session(), kind=KIND, target=target)
 
 
 def _limits(process: Process) -> dict[str, str]:

@@ -155,8 +155,8 @@ def _proxies(
     )
     if server is None:
         raise FaultError(f"The project has edges but no container of toxiproxy: {edges}.")
-    with closing(Toxiproxy(current.stack.toxiproxy)) as client:
-        listens = {name: proxy.listen for name, proxy in client.proxies().items()}
+    proxies = Toxiproxy(current.stack.toxiproxy).proxies()
+    listens = {name: proxy.listen for name, proxy in proxies.items()}
     found = []
     for edge in edges:
         caller = pair[0] if edge.name.startswith(f"{names[0]}->") else pair[1]

@@ -137,10 +137,11 @@ def _fault_kind(fault: Mapping[str, Any]) -> str:
 
 
 def recovery(result: Result) -> Table:
-    """Time to recover of each subject, as an interval."""
+    """Time to recover of each subject, as an interval; from each fault if there are several."""
+    subjects = [r["sli"] for r in result["recovery"]]
     rows = tuple(
         (
-            clean(r["sli"]),
+            clean(r["sli"]) + (_from(result, r) if subjects.count(r["sli"]) > 1 else ""),
             interval(r),
             value(r["sustained_s"], "s"),
             recovery_words(r),
@@ -149,6 +150,41 @@ def recovery(result: Result) -> Table:
     )
     header = ("subject", "time to recover", "sustained", "in words")
     return Table(title="Recovery", header=header, rows=rows, right=frozenset((1, 2)))
+
+
+def _from(result: Result, recovery: Mapping[str, Any]) -> str:
+    """The faults that a recovery is from, by number, kind and target."""
+    found = [
+        f"{number}. {f['kind']} on {f['target']}"
+        for number, f in enumerate(result["faults"], 1)
+        if f["id"] in recovery["faults"]
+    ]
+    return clean(f" after {', '.join(found)}") if found else ""
+
+
+def witnesses(result: Result) -> Table:
+    """What Prometheus and the load say of the same."""
+    found = result["witnesses"]
+    rows = tuple(
+        (
+            clean(w["sli"]),
+            clean(w["witness"]),
+            phase_name(w["phase"]),
+            NOTHING if w["prometheus"] is None else f"{w['prometheus']:.4g}",
+            NOTHING if w["load"] is None else f"{w['load']:.4g}",
+            "yes" if w["agree"] else "no",
+            clean(w["because"]),
+        )
+        for w in found
+    )
+    return Table(
+        title="Two witnesses",
+        header=("SLI", "load", "phase", "by Prometheus", "by the load", "agree", "because"),
+        rows=rows,
+        right=frozenset((3, 4)),
+        kinds=tuple("" if w["agree"] else "warn" for w in found),
+        prose=True,
+    )
 
 
 def interval(found: Mapping[str, Any]) -> str:
@@ -220,5 +256,5 @@ def durability(result: Result) -> Table:
 
 def details(result: Result) -> tuple[Table, ...]:
     """Every table but the checks, in reading order, those with something in them."""
-    makers = (phases, faults, recovery, durability, baseline, alerts)
+    makers = (phases, faults, recovery, durability, baseline, witnesses, alerts)
     return tuple(table for table in (make(result) for make in makers) if table.rows)

@@ -12,7 +12,6 @@ from harness.model import (
     Objective,
     PhasePlan,
     Scenario,
-    Sli,
     StackSpec,
     Threshold,
 )
@@ -170,7 +169,7 @@ def _scenario(file: ScenarioFile, path: str) -> Scenario:
             recovery_s=phases.recovery,
             after_s=phases.after,
         ),
-        slis={name: Sli(name=name, query=sli.promql) for name, sli in file.slis.items()},
+        slis={name: sli.sli(name) for name, sli in file.slis.items()},
         objectives=tuple(_objective(line.check, line.gate) for line in file.objectives),
         abort=tuple(condition for condition in aborts if isinstance(condition, Threshold)),
         only_affects=tuple(file.only_affects),

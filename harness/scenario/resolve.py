@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.model import Objective, Quantity, Scenario, Unit
 from harness.objectives import show
+from harness.slis import Sli
 from harness.units import show_duration, show_quantity
 
 
@@ -39,7 +40,7 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
             for f in scenario.faults
         ]
     if scenario.slis:
-        document["slis"] = {s.name: {"query": s.query} for s in scenario.slis.values()}
+        document["slis"] = {s.name: _sli(s) for s in scenario.slis.values()}
     if scenario.abort:
         document["abort"] = [show(c) for c in scenario.abort]
     if scenario.only_affects:
@@ -88,6 +89,20 @@ def _blast_radius(scenario: Scenario) -> dict[str, Any]:
     if scenario.max_share is not None:
         limits["max_share"] = show_quantity(Quantity(value=scenario.max_share, unit=Unit.RATIO))
     return limits
+
+
+def _sli(sli: Sli) -> dict[str, str | float]:
+    document: dict[str, str | float] = {"query": sli.query}
+    if sli.total:
+        document = {"good": sli.good} if sli.good else {"bad": sli.bad}
+        document["total"] = sli.total
+    elif sli.histogram:
+        document = {
+            "histogram": sli.histogram,
+            "quantile": sli.quantile,
+            "window": show_duration(sli.window_s),
+        }
+    return {**document, **({"witness": sli.witness} if sli.witness else {})}
 
 
 def _objective(objective: Objective) -> dict[str, str]:

@@ -26,14 +26,13 @@ from harness.model import (
     Objective,
     PhasePlan,
     Scenario,
-    Series,
-    Sli,
     StackSpec,
 )
 from harness.objectives import parse
 from harness.recovery_checks import recoveries
 from harness.result import Facts, document
 from harness.samples import RECORD, Kind, LoadSamples, RequestOutcome, SeriesName
+from harness.slis import Series, Sli
 from harness.timeline import phases
 from harness.verdict import judge_run
 
@@ -412,6 +411,7 @@ FIXED: dict[str, Any] = {
             "sustained_s": 10.0,
             "censored": False,
             "recovered_at": "2026-11-21T08:01:21.600000Z",
+            "faults": [],
         }
     ],
     "load": None,
@@ -425,6 +425,7 @@ FIXED: dict[str, Any] = {
             "resolved_at": None,
         }
     ],
+    "witnesses": [],
     "baseline": {"compared_with": [], "differences": []},
 }
 

@@ -27,6 +27,13 @@ objectives: [a.errors < 1% during steady]
 FILES = {
     "the quickstart": (ROOT / "scenarios" / "quickstart.yaml").read_text(),
     "a dollar in a query": BASE + 'slis: {x: {query: "rate(y{z=\\"$${w}\\"}[5s])"}}\n',
+    "typed SLIs": BASE
+    + """slis:
+  e: {good: sum(x), total: sum(y)}
+  b: {bad: sum(x), total: sum(y), witness: a.errors}
+  c: {histogram: 'h{s="g"}', quantile: 0.99, window: 5s, witness: a.p99}
+  d: {histogram: h, quantile: 0.5}
+""",
     "an arrival rate that is no round number": BASE.replace("200/s", "1000/h"),
     "inline faults": BASE.replace(
         "experiment: experiments/llm-timeout.json",

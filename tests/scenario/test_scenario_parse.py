@@ -6,10 +6,11 @@ import pytest
 from goodtext import GOOD, INLINE, changed, load, problems
 
 from harness.errors import ExitCode, ScenarioError
-from harness.model import FaultSpec, Gate, LoadSpec, PhasePlan, Sli, StackSpec
+from harness.model import FaultSpec, Gate, LoadSpec, PhasePlan, StackSpec
 from harness.objectives import show
 from harness.scenario import notyet
 from harness.scenario.sizing import users_needed
+from harness.slis import Sli
 
 # ruff: noqa: E501 - messages are compared in full
 

@@ -9,6 +9,8 @@ from harness.scenario.faultkinds import FAULT_KINDS
 
 # ruff: noqa: E501 - messages are compared in full
 
+SLI_FORMS = "expected `query`, or `good` and `total`, or `bad` and `total`, or `histogram` and `quantile`; found "
+
 IN_GOOD = [
     (
         "a misspelt key names the near one, and what is then missing",
@@ -266,19 +268,39 @@ IN_GOOD = [
         "an SLI has a query",
         "{query: sum(kafka_consumer_lag)}",
         "{}",
-        ["13:8: slis.lag: expected `query`, or both `good` and `total`"],
+        [f"13:8: slis.lag: {SLI_FORMS}none of them"],
     ),
     (
         "an SLI has one form",
         "{query: sum(kafka_consumer_lag)}",
         "{query: a, good: b}",
-        ["13:8: slis.lag: expected either `query`, or `good` and `total`, not both"],
+        [f"13:8: slis.lag: {SLI_FORMS}good, query"],
     ),
     (
         "a ratio has both parts",
         "{query: sum(kafka_consumer_lag)}",
         "{good: b}",
-        ["13:8: slis.lag: expected `query`, or both `good` and `total`"],
+        [f"13:8: slis.lag: {SLI_FORMS}good"],
+    ),
+    (
+        "good and bad are two ratios",
+        "{query: sum(kafka_consumer_lag)}",
+        "{good: a, bad: b, total: c}",
+        [f"13:8: slis.lag: {SLI_FORMS}bad, good, total"],
+    ),
+    (
+        "a quantile is a share",
+        "{query: sum(kafka_consumer_lag)}",
+        "{histogram: a, quantile: 99}",
+        ["13:33: slis.lag.quantile: Input should be less than 1, found 99"],
+    ),
+    (
+        "a witness is a statistic of the load",
+        "{query: sum(kafka_consumer_lag)}",
+        "{query: a, witness: orders}",
+        [
+            "13:8: slis.lag: witness 'orders' must name a statistic of the load, such as orders.p99 or orders.errors"
+        ],
     ),
     (
         "an SLI is a mapping",

@@ -1,0 +1,58 @@
+"""What is asked of Prometheus, and what it answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sli:
+    """A named Prometheus query, or a typed one whose parts stand beside it.
+
+    A ratio has ``good`` or ``bad`` over ``total``; a quantile has the name of a ``histogram``
+    with its matchers, whose rates are taken over ``window_s``. ``query`` is always the whole
+    as PromQL. ``witness`` is the statistic of the load that sees the same: ``orders.p99``.
+    """
+
+    name: str
+    query: str
+    good: str = ""
+    bad: str = ""
+    total: str = ""
+    histogram: str = ""
+    quantile: float = 0.0
+    window_s: float = 0.0
+    witness: str = ""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The queries whose answers the value is made of."""
+        if self.total:
+            return (self.good or self.bad, self.total)
+        return (buckets(self.histogram, self.window_s) if self.histogram else self.query,)
+
+
+def buckets(histogram: str, window_s: float) -> str:
+    """PromQL for the rates of a classic histogram's buckets."""
+    metric, brace, matchers = histogram.partition("{")
+    return f"sum by (le) (rate({metric}_bucket{brace}{matchers}[{window_s * 1000:.0f}ms]))"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One SLI as Prometheus gave it: ``points`` are (time, value) with NaN kept as NaN.
+
+    ``left_out`` are the samples that are no evidence, as (time, value, reason code);
+    ``bounds`` the bucket that a quantile fell into, as (time, low, high). ``problem`` says
+    why the series cannot be used at all (empty when it can); ``warnings`` are Prometheus's
+    own, and ours on what its query hides.
+    """
+
+    name: str
+    points: tuple[tuple[float, float], ...] = ()
+    step_s: float = 1.0
+    left_out: tuple[tuple[float, float, str], ...] = ()
+    bounds: tuple[tuple[float, float, float], ...] = ()
+    warnings: tuple[str, ...] = ()
+    problem: str = ""
+    problem_code: str = ""
