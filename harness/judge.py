@@ -141,7 +141,7 @@ def _latency(
     allowed = math.floor(allowed_share(condition) * share.total + 1e-9)
     limit = show_duration(condition.limit.value)
     counted = f"{share.flagged:,} of {share.total:,} requests took {limit} or more; {allowed:,} may"
-    outcome, code, remedy = _decide_share(share, allowed_share(condition), Op.LE, phase)
+    outcome, code, remedy = decide_share(share, allowed_share(condition), Op.LE, phase)
     late_s = lag_p99_s(records)
     if outcome is Outcome.FAIL and late_s > SATURATED_LAG_S:
         outcome, code = Outcome.INCONCLUSIVE, "load_saturated"
@@ -176,7 +176,7 @@ _WORDS = {"errors": "failed", "degraded": "got a fallback answer", "availability
 def _ratio(
     objective: Objective, condition: Threshold, phase: Phase, records: Records, share: Share
 ) -> Check:
-    outcome, code, remedy = _decide_share(share, condition.limit.value, condition.op, phase)
+    outcome, code, remedy = decide_share(share, condition.limit.value, condition.op, phase)
     because = f"{share.flagged:,} of {share.total:,} requests {_WORDS[condition.stat]}"
     bad = outcome_counts(records[is_bad(records)])
     if bad and condition.stat in ("errors", "availability"):
@@ -223,7 +223,7 @@ def _goodput(
     )
 
 
-def _decide_share(share: Share, limit: float, op: Op, phase: Phase) -> tuple[Outcome, str, str]:
+def decide_share(share: Share, limit: float, op: Op, phase: Phase) -> tuple[Outcome, str, str]:
     """Outcome, reason code and remedy of ``share op limit`` with the bounds that the share has."""
     growing = op in (Op.LT, Op.LE)
     if phase is Phase.STEADY and not share.enough(limit if growing else 1 - limit):

@@ -7,13 +7,16 @@ from dataclasses import replace
 
 from harness.evidence import Evidence
 from harness.judge import (
+    SATURATED_LAG_S,
     Windows,
     allowed_share,
     flags,
+    lag_p99_s,
     unmet,
 )
 from harness.model import (
     Check,
+    Condition,
     FaultRecord,
     Objective,
     Op,
@@ -25,6 +28,7 @@ from harness.model import (
     Threshold,
     Unit,
 )
+from harness.objectives import quantile_of
 from harness.recovery import Flagged, Origin, judge_recovery, silent
 
 DEFAULT_SUSTAINED_S = 5.0
@@ -169,7 +173,33 @@ def recovery_check(
     objective: Objective, condition: RecoveryLimit, windows: Windows, evidence: Evidence
 ) -> Check:
     """Whether the users were well again in time, after each fault: the worst one decides."""
-    each = _recover_each(condition, windows, evidence)
+    check = _worst(objective, condition, _recover_each(condition, windows, evidence))
+    if check.outcome is not Outcome.FAIL or not _late(evidence):
+        return check
+    # Send lag makes latencies longer, never errors more: what latencies alone say is void.
+    asked = evidence.scenario.objectives
+    plain = tuple(o for o in asked if not _on_latency(o.condition))
+    without = replace(evidence, scenario=replace(evidence.scenario, objectives=plain))
+    by_the_rest = _worst(objective, condition, _recover_each(condition, windows, without))
+    if by_the_rest.outcome is Outcome.FAIL:
+        return check
+    because = f"{check.because}; but the generator itself was late"
+    remedy = "Lower the arrival rate, or give the generator more CPU."
+    return unmet(objective, "", "load_saturated", because, remedy)
+
+
+def _late(evidence: Evidence) -> bool:
+    samples = evidence.samples
+    return samples is not None and lag_p99_s(samples.records) > SATURATED_LAG_S
+
+
+def _on_latency(condition: Condition) -> bool:
+    return isinstance(condition, Threshold) and quantile_of(condition.stat) is not None
+
+
+def _worst(
+    objective: Objective, condition: RecoveryLimit, each: Sequence[Recovery | None]
+) -> Check:
     checks = [_one_check(objective, condition, found) for found in each]
     order = tuple(Outcome)
     return max(checks, key=lambda c: (order.index(c.outcome), c.observed or 0.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from harness.evidence import Evidence
 from harness.load.plan import LoadPlan
 from harness.model import FaultSpec
 from harness.scenario.resolve import resolved
-from tests.builders import HOLD_S, RATE, ZERO, good_evidence, scenario
+from tests.builders import HOLD_S, ZERO, good_evidence, scenario
 
 PLAN: dict[str, Any] = {
     "scenario_path": "scenarios/demo.yaml",
@@ -28,17 +29,26 @@ def evidence(**changes: Any) -> Evidence:
     return good_evidence(**{"scenario": scenario(faults=(fault,))} | changes)
 
 
-def write(out: Path, found: Evidence) -> tuple[store.RunFolder, Conclusion]:
+def write(
+    out: Path,
+    found: Evidence,
+    folder: store.RunFolder | None = None,
+    surroundings: Mapping[str, Any] = PLAN,
+) -> tuple[store.RunFolder, Conclusion]:
     """The folder of one run, complete and closed."""
-    folder = store.create(out, "demo", ZERO)
-    plan = {"run_id": folder.run_id, **PLAN}
+    folder = folder or store.create(out, "demo", ZERO)
+    plan = {"run_id": folder.run_id, **surroundings}
     folder.write(store.PLAN, json.dumps(plan).encode())
     folder.write(store.SCENARIO, store.scenario_text(resolved(found.scenario)).encode())
     for event in found.events:
         folder.event(event)
     if found.samples is not None:
         load = LoadPlan(
-            folder="x", arrivals_per_s=RATE, timeout_s=2.0, max_in_flight=500, seed=1
+            folder="x",
+            arrivals_per_s=found.samples.rate_per_s,
+            timeout_s=2.0,
+            max_in_flight=500,
+            seed=1,
         ).dump()
         header = {"zero": found.samples.zero, "mode": "open", "plan": load}
         names = [{"kind": int(s.kind), "name": s.name} for s in found.samples.series]

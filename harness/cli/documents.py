@@ -56,7 +56,7 @@ def render_all(conclusion: Conclusion) -> dict[str, bytes]:
 def judge(out: Path, name: str, output: str) -> int:
     """Judge a stored run again and say whether the stored result agrees."""
     path = store.find(out, name)
-    conclusion = _conclude_again(path)
+    conclusion = conclude_again(path)
     words.say(render(conclusion, output).decode())
     stored = path / store.RESULT
     same = stored.is_file() and stored.read_bytes() == dump(conclusion.result)
@@ -68,7 +68,7 @@ def report(out: Path, name: str, form: str) -> int:
     """Render a stored run again."""
     path = store.find(out, name)
     store.read_result(path)
-    conclusion = _conclude_again(path)
+    conclusion = conclude_again(path)
     if form == "html":
         target = path / "report.html"
         target.write_bytes(render(conclusion, "html"))
@@ -147,7 +147,12 @@ def schema(which: str) -> int:
     return ExitCode.PASS
 
 
-def _conclude_again(path: Path) -> Conclusion:
+def conclude_again(path: Path) -> Conclusion:
+    """The conclusion from a run's stored evidence.
+
+    Raises:
+        InvalidError: A file is missing, or not what the run wrote.
+    """
     store.verify(path)
     plan = store.read_plan(path)
     try:
