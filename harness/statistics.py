@@ -1,11 +1,12 @@
 """How sure a share is: one-sided 95 % bounds that know that seconds are alike inside.
 
-Requests of one second share their fate, so they are not independent trials. The variance
-comes from the seconds as clusters; it is turned into an effective sample size, with which
-the exact binomial bound is taken. That is the interval of Korn and Graubard (1998,
-"Confidence intervals for proportions with small expected number of positive counts
-estimated from survey data", Survey Methodology 24), with their correction for the degrees
-of freedom. No random numbers are involved.
+Requests of one second share their fate, so they are not independent trials, and neither are
+neighbouring seconds when trouble lasts. The variance comes from clusters of one second and,
+where there are enough of them, of 2, 4, 8, … seconds; the largest counts. It is turned into
+an effective sample size, with which the exact binomial bound is taken. That is the interval
+of Korn and Graubard (1998, "Confidence intervals for proportions with small expected number
+of positive counts estimated from survey data", Survey Methodology 24), with their correction
+for the degrees of freedom. No random numbers are involved.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from scipy.special import betaincinv, stdtrit
 
 CONFIDENCE = 0.95
 MIN_SECONDS = 10
+MIN_CLUSTERS = 15
 #: Below this no sample can bound a 99th percentile with 95 % confidence: 0.99**298 > 0.05.
 MIN_EFFECTIVE = 299
 
@@ -76,10 +78,14 @@ def share_of(flagged: Counts, total: Counts) -> Share:
         low, high = _binomial_bounds(float(x.sum()), all_n)
         return _share(x, n, low, high, all_n)
     share = float(x.sum()) / all_n
-    effective = all_n / _design_effect(x, n, share)
+    clusters = [_joined(x, n, size) for size in _cluster_sizes(seconds)]
+    # The first of equals: where nothing lasts, the shortest clusters know their variance best.
+    effect, (_, joined) = max(
+        ((_design_effect(*sums, share), sums) for sums in clusters), key=lambda found: found[0]
+    )
     # Korn and Graubard's correction: few clusters know their own variance badly.
-    ratio = _t(all_n - 1) / _t(seconds - 1)
-    corrected = effective * ratio**2
+    ratio = _t(all_n - 1) / _t(len(joined) - 1)
+    corrected = all_n / effect * ratio**2
     low, high = _binomial_bounds(share * corrected, corrected)
     return _share(x, n, low, high, corrected)
 
@@ -95,6 +101,26 @@ def _share(
         high=high,
         effective=effective,
     )
+
+
+def _cluster_sizes(seconds: int) -> list[int]:
+    """1, 2, 4, … seconds, as long as there are enough clusters to know their variance by.
+
+    Trouble may last for longer than a second; then neighbours are alike too, and only longer
+    clusters show how little they tell together.
+    """
+    sizes = [1]
+    while seconds // (2 * sizes[-1]) >= MIN_CLUSTERS:
+        sizes.append(2 * sizes[-1])
+    return sizes
+
+
+def _joined(
+    x: NDArray[np.float64], n: NDArray[np.float64], size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sums over ``size`` neighbouring seconds; what is left over joins the last cluster."""
+    starts = np.arange(len(n) // size) * size
+    return np.add.reduceat(x, starts), np.add.reduceat(n, starts)
 
 
 def _design_effect(x: NDArray[np.float64], n: NDArray[np.float64], share: float) -> float:
