@@ -7,6 +7,7 @@ and by itself when its time is over.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from typing import IO
 from harness import probe, stressor
 from harness.errors import FaultError
 from harness.http_fault import HttpFault, Route, dump
+from harness.offspring import MARK
 
 MODULE = "harness.http_fault_proxy"
 START_WITHIN_S = 8.0  # a busy machine takes seconds; the lease of an intent is longer
@@ -35,12 +37,15 @@ def start(token: str, for_s: float, route: Route, fault: HttpFault) -> subproces
         FaultError: It does not listen in time; what it said is in the message.
     """
     argv = [sys.executable, "-m", MODULE, token, f"{for_s:g}", dump(route), dump(fault)]
+    # Not of those that end with the experiment: see above.
+    environment = {name: value for name, value in os.environ.items() if name != MARK}
     with tempfile.TemporaryFile() as output:
         helper = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            env=environment,
             start_new_session=True,
         )
         give_up_at = time.monotonic() + START_WITHIN_S

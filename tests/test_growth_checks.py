@@ -13,7 +13,8 @@ import pytest
 
 from harness import evidence as kinds
 from harness.files import project_root
-from harness.model import Check, Outcome, Series, Unit
+from harness.model import Check, Outcome, Unit
+from harness.slis import Series
 from harness.timeline import LOAD_STOPPING
 from tests.builders import ZERO, checks_of, codes, event, events, good_evidence, scenario
 
