@@ -4,11 +4,56 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import socket
 import time
 from dataclasses import dataclass
+from typing import Any
 
 NO_ANSWER = "no answer"
+UNFINISHED = "an answer that did not end"
+
+
+class TimedSocket(socket.socket):
+    """A connected socket whose waits all end at one time, so that a dripping server ends too.
+
+    ``received`` counts the bytes that came.
+    """
+
+    ends_at = math.inf  #: on the monotonic clock
+    received = 0
+
+    def recv_into(self, *arguments: Any) -> int:
+        """As of any socket; TimeoutError when the time is over, even if there is more to read."""
+        self.wait_no_longer()
+        count = super().recv_into(*arguments)
+        self.received += count
+        return count
+
+    def wait_no_longer(self) -> None:
+        """Let the next wait end in time.
+
+        Raises:
+            TimeoutError: The time is over.
+        """
+        left_s = self.ends_at - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        self.settimeout(left_s)
+
+
+def connect(host: str, port: int, ends_at: float) -> TimedSocket:
+    """A new connection on which everything ends at a time of the monotonic clock.
+
+    Raises:
+        OSError: Nobody accepts it, or not in time.
+    """
+    left_s = max(0.001, ends_at - time.monotonic())
+    with socket.create_connection((host, port), timeout=left_s) as plain:
+        timed = TimedSocket(fileno=plain.detach())
+    timed.ends_at = ends_at
+    timed.wait_no_longer()
+    return timed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +109,13 @@ class Effect:
 
 
 def request(address: str, path: str, timeout_s: float) -> Probe:
-    """GET ``path`` from ``host:port`` on a new connection, each wait within the limit.
+    """GET ``path`` from ``host:port`` on a new connection, all of it within the limit.
 
     The server is not asked to close: a proxy that swallows the answer would still pass the
     closing on, and silence would look like a broken connection.
     """
-    with contextlib.closing(_connection(address, timeout_s)) as connection:
-        return _get(connection, path)
+    with contextlib.closing(_connection(address)) as connection:
+        return _get(connection, path, timeout_s)
 
 
 def until_unanswered(address: str, path: str, timeout_s: float, at_most: int) -> tuple[int, Probe]:
@@ -84,27 +129,32 @@ def until_unanswered(address: str, path: str, timeout_s: float, at_most: int) ->
     with contextlib.ExitStack() as opened:
         taken = 0
         while True:
-            connection = _connection(address, timeout_s)
+            connection = _connection(address)
             opened.callback(connection.close)
-            met, taken = _get(connection, path), taken + 1
+            met, taken = _get(connection, path, timeout_s), taken + 1
             if not met.answered or taken >= at_most:
                 return taken, met
 
 
-def _connection(address: str, timeout_s: float) -> http.client.HTTPConnection:
+def _connection(address: str) -> http.client.HTTPConnection:
     host, _, port = address.rpartition(":")
-    return http.client.HTTPConnection(host, int(port), timeout=timeout_s)
+    return http.client.HTTPConnection(host, int(port))
 
 
-def _get(connection: http.client.HTTPConnection, path: str) -> Probe:
+def _get(connection: http.client.HTTPConnection, path: str, timeout_s: float) -> Probe:
+    """GET ``path`` on a connection that is opened here, and left open."""
     started = time.monotonic()
+    patient: TimedSocket | None = None
     try:
+        patient = connection.sock = connect(connection.host, connection.port, started + timeout_s)
         connection.request("GET", path)
         answer = connection.getresponse()
         answer.read()
         return Probe(elapsed_s=time.monotonic() - started, status=answer.status)
     except (OSError, http.client.HTTPException) as error:
-        return Probe(elapsed_s=time.monotonic() - started, status=0, problem=_name(error))
+        begun = patient is not None and patient.received > 0
+        problem = UNFINISHED if begun and isinstance(error, TimeoutError) else _name(error)
+        return Probe(elapsed_s=time.monotonic() - started, status=0, problem=problem)
 
 
 def goodbye(address: str, timeout_s: float) -> Probe:

@@ -58,6 +58,7 @@ class Prometheus:
         self._warnings: tuple[str, ...] = ()
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.max_redirects = 0  # where it would lead no guard has allowed
         self._session.hooks["response"].append(self._keep_warnings)
         self._client: Any = None
         self._interval_s: float | None = None

@@ -74,9 +74,10 @@ def _read(connection: socket.socket, text: bytes, started: float, timeout_s: flo
     received = pieces = 0
     last_s = 0.0
     try:
+        connection.settimeout(_left_s(started, timeout_s))
         connection.sendall(text)
         while True:
-            connection.settimeout(max(0.001, timeout_s - (time.monotonic() - started)))
+            connection.settimeout(_left_s(started, timeout_s))
             piece = connection.recv(READ_AT_ONCE)
             if not piece:
                 ended = CLOSED
@@ -88,6 +89,13 @@ def _read(connection: socket.socket, text: bytes, started: float, timeout_s: flo
         ended = _ending(error)
     ended_s = time.monotonic() - started
     return Exchange(received=received, pieces=pieces, last_s=last_s, ended_s=ended_s, ended=ended)
+
+
+def _left_s(started: float, timeout_s: float) -> float:
+    left_s = timeout_s - (time.monotonic() - started)
+    if left_s <= 0:  # also when there is more to read: a dripping server never falls silent
+        raise TimeoutError("timed out")
+    return left_s
 
 
 def _ending(error: OSError) -> str:

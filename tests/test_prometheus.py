@@ -479,3 +479,35 @@ def test_a_real_prometheus_says_all_of_this(real: Prometheus) -> None:
     assert never.problem == ""
     assert all(v == 0 for _, v in never.points)
     assert real.alert("Nevre", started, end).problem.endswith("it has Always, Never")
+
+
+def test_it_does_not_follow_to_where_no_guard_has_allowed() -> None:
+    """A redirect is no answer, and nobody hears from us at its end."""
+    came: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            came.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Tests have nothing to log."""
+
+    with serving(Elsewhere) as elsewhere:
+
+        class Redirects(Elsewhere):
+            def do_GET(self) -> None:
+                self.send_response(302)
+                self.send_header("Location", f"http://{elsewhere}{self.path}")
+                self.end_headers()
+
+        with serving(Redirects) as address:
+            metrics = Prometheus()
+            metrics.attach(f"http://{address}")
+            assert not metrics.alive()
+            assert not metrics.scraping()
+            assert metrics.series("x", "x", START, END).problem_code == "metrics_lost"
+            with pytest.raises(MetricsError):
+                metrics.problem_with("x", "x")
+    assert came == []

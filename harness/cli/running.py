@@ -159,9 +159,9 @@ def _run_in(
     known = baselines.accepted(Path("results/baselines"), scenario.name, key)
     target = target_of(scenario.stack, request.defects, root, words.note)
     words.note(f"{scenario.name}: run {folder.run_id}")
-    view = make_view(sys.stderr)
-    try:
-        with Interrupts(lever(), request.deadline_s) as interrupts:
+    with Interrupts(lever(), request.deadline_s) as interrupts:
+        view = make_view(sys.stderr)
+        try:
             lab = Lab(
                 scenario=scenario,
                 clock=interrupts,
@@ -184,12 +184,13 @@ def _run_in(
             )
             # What is judged is what is stored, so that judging again gives the same.
             evidence = kept.data(run(lab, known))
-    finally:
-        view.close()
-    store.save_evidence(folder, evidence)
-    conclusion = conclude(evidence, store.facts_of(plan))
-    _publish(folder, conclusion)
-    _tell(conclusion, folder, request.output)
+        finally:
+            view.close()
+        # Still here: one more Ctrl-C must not cost the verdict either.
+        store.save_evidence(folder, evidence)
+        conclusion = conclude(evidence, store.facts_of(plan))
+        _publish(folder, conclusion)
+        _tell(conclusion, folder, request.output)
     return ExitCode(conclusion.result["verdict"]["exit_code"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -49,14 +50,36 @@ def test_ctrl_c_in_recovery_ends_with_five(harness: Command, tmp_path: Path) -> 
     assert harness.end(process).code == 5
 
 
-def test_three_ctrl_c_never_skip_healing(harness: Command, tmp_path: Path) -> None:
+def test_further_ctrl_c_skip_neither_healing_nor_the_verdict(
+    harness: Command, tmp_path: Path
+) -> None:
+    """Three at once, and then one after the other for as long as the run still lives."""
     process = harness.start_run(written(tmp_path, LONG))
     harness.await_open_fault()
     for _ in range(3):
         process.send_signal(signal.SIGINT)
+    harness.await_phase("wind-up")
+    sent = 0
+    while not (harness.folder / "latest" / "manifest.json").exists() and process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        sent += 1
+        time.sleep(0.05)
     ended = harness.end(process)
+    assert sent > 1
     assert ended.code == 5
     assert ended.verdict["restoration"] == "clean"
+    assert all(f["heal_proven_at"] for f in ended.result["faults"])
+
+
+def test_an_abort_condition_heals_and_is_a_failure(harness: Command, tmp_path: Path) -> None:
+    """The users of the assistant get fallbacks for as long as the fault is on."""
+    text = LONG + "abort: [assistant.degraded > 50% for 2s]\n"
+    ended = harness.run(written(tmp_path, text))
+    assert ended.code == 1, ended.out
+    assert "abort_condition" in ended.reasons
+    assert ended.verdict["restoration"] == "clean"
+    (fault,) = ended.result["faults"]
+    assert fault["heal_proven_at"]
 
 
 def test_kill_9_of_the_run_is_healed_by_the_guardian(harness: Command, tmp_path: Path) -> None:
