@@ -172,8 +172,8 @@ class ChaosToolkit:
             return
         journal = Path(self._private.name) / JOURNAL
         if journal.exists():
-            data = self._redactor.raw(journal.read_bytes())
-            write_durably(self._folder / JOURNAL, _without_secrets(data))
+            kept = _without_secrets(journal.read_bytes(), self._redactor)
+            write_durably(self._folder / JOURNAL, kept)
         self._private.cleanup()
         self._private = None
 
@@ -198,18 +198,19 @@ class ChaosToolkit:
             return (Activity(section="journal", name=JOURNAL, status="failed", error=str(error)),)
 
 
-def _without_secrets(journal: bytes) -> bytes:
-    """The journal with nothing under ``secrets``; one that cannot be read stays as it is."""
+def _without_secrets(journal: bytes, redactor: Redactor) -> bytes:
+    """The journal with nothing under ``secrets``; one that cannot be read is text."""
     try:
-        document = json.loads(journal)
-        experiment = document["experiment"]
-        groups = experiment["secrets"]
+        document = redactor.data(json.loads(journal))
+    except ValueError:
+        return redactor.raw(journal)
+    experiment = document.get("experiment") if isinstance(document, dict) else None
+    groups = experiment.get("secrets") if isinstance(experiment, dict) else None
+    if isinstance(experiment, dict) and isinstance(groups, dict):
         experiment["secrets"] = {
             group: dict.fromkeys(entries, REDACTED) if isinstance(entries, dict) else REDACTED
             for group, entries in groups.items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return journal
     return (json.dumps(document, indent=2) + "\n").encode()
 
 

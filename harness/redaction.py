@@ -101,6 +101,8 @@ class Redactor:
                 return value
             case str():
                 return self.text(value)
+            case int() | float():
+                return REDACTED if str(value) in self.values else value
             case Mapping():
                 return {self.data(key): self.data(item) for key, item in value.items()}
             case list():

@@ -86,7 +86,10 @@ class RunFolder:
         """
         path = self.path / name
         private_folder(path.parent)
-        write_durably(path, self._redactor.raw(data))
+        kept = self._redactor.raw(data)
+        if kept != data and path.suffix == ".json":
+            kept = _json(self._redactor.data(json.loads(data)))  # a secret may be a number there
+        write_durably(path, kept)
 
     def close(self) -> None:
         """Close the event log."""

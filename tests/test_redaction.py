@@ -159,6 +159,11 @@ def test_data_is_redacted_inside_and_keeps_its_shape() -> None:
     known = redactor(["hunter2hunter2"])
     data = Box({"hunter2hunter2": [("x hunter2hunter2", 3), Pair("hunter2hunter2", 1), None, 1.5]})
     assert known.data(data) == Box({REDACTED: [(f"x {REDACTED}", 3), Pair(REDACTED, 1), None, 1.5]})
+    assert redactor(["987654"]).data({"pin": 987654, "n": 1, "b": True}) == {
+        "pin": REDACTED,
+        "n": 1,
+        "b": True,
+    }
     event = Event(at=1.0, kind="k", data={"a": 1})
     assert known.data(event) is event
     assert known.raw(b"\xff hunter2hunter2") == b"\xff hunter2hunter2"  # no text: left alone

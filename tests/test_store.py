@@ -19,6 +19,7 @@ from harness.evidence import BaselineRun
 from harness.files import project_root
 from harness.load.locust import stored_samples
 from harness.model import Event, Scenario
+from harness.redaction import redactor
 from harness.scenario import parse
 from tests import stored
 from tests.builders import ZERO, event, events, samples, series
@@ -381,3 +382,21 @@ def test_a_run_can_be_moved(run: Path, tmp_path: Path) -> None:
     run.rename(moved)
     done = harness("judge", str(moved), "-o", "json")
     assert done.stdout == (moved / "result.json").read_bytes()
+
+
+def test_a_secret_gets_into_no_file_and_breaks_none(tmp_path: Path) -> None:
+    """Not even one that is a number, where text in brackets would not be JSON any more."""
+    kept = redactor(["987654", "hunter2hunter2"])
+    folder = store.create(tmp_path, "demo", ZERO, kept)
+    folder.event(Event(at=1.0, kind="x", data={"why": "no login with hunter2hunter2"}))
+    folder.write("a.json", json.dumps({"pin": 987654, "login": "hunter2hunter2"}).encode())
+    folder.write("a.txt", b"hunter2hunter2 and 987654")
+    folder.write("b.json", b'{"untouched":   1}')
+    folder.close()
+    assert "hunter2" not in (folder.path / store.EVENTS).read_text()
+    assert json.loads((folder.path / "a.json").read_text()) == {
+        "pin": "[redacted]",
+        "login": "[redacted]",
+    }
+    assert (folder.path / "a.txt").read_text() == "[redacted] and [redacted]"
+    assert (folder.path / "b.json").read_bytes() == b'{"untouched":   1}'

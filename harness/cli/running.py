@@ -154,7 +154,7 @@ def _run_in(
     chaos = ChaosToolkit(scenario, root, folder.path, folder.run_id, kept)
     plan = _plan(scenario, folder, chaos)
     folder.write(store.PLAN, (json.dumps(plan, indent=2) + "\n").encode())
-    folder.write(store.SCENARIO, store.scenario_text(resolved(scenario)).encode())
+    folder.write(store.SCENARIO, store.scenario_text(resolved(kept.data(scenario))).encode())
     key = plan["environment"]["key"]
     known = baselines.accepted(Path("results/baselines"), scenario.name, key)
     target = target_of(scenario.stack, request.defects, root, words.note)
