@@ -43,7 +43,7 @@ def preview(
     Args:
         scenario: What would be run.
         steps: Its experiment, activity by activity.
-        undone_by: The undo verb of each kind of fault.
+        undone_by: The undo verb of each kind of fault that the stack's driver offers.
         rulings: What each guard said.
         stack_id: The stack that would be touched; None when only its driver knows.
         stack: How it was last described; None when it is not described yet.

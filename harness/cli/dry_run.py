@@ -38,7 +38,7 @@ def _preview(scenario: Scenario, request: Request) -> dict[str, object]:
     return preview.preview(
         scenario,
         steps=experiment.steps(),
-        undone_by=UNDONE_BY,
+        undone_by=UNDONE_BY.get(scenario.stack.driver, {}),
         rulings=permission.rulings,
         stack_id=permission.stack_id,
         stack=permission.stack,

@@ -225,15 +225,38 @@ KINDS: Mapping[str, Kind] = {
     )
 }
 
-#: The verb out of :data:`harness.verbs.VERBS` that undoes each kind; where a quick answer would
-#: not prove it, the entry has the variant of the verb that looks as well.
-UNDONE_BY: Mapping[str, str] = {
+_ON_EDGES = {
     **dict.fromkeys(
         ("timeout", "latency", "bandwidth", "reset_peer", "slicer", "limit_data", "slow_close"),
         "toxiproxy.remove_toxic",
     ),
     "down": "toxiproxy.enable",
-    **dict.fromkeys(("kill", "restart", "stop"), "process.ensure_running"),
-    "pause": "process.resume",
-    **dict.fromkeys(("cpu", "memory", "disk"), "stressor.end"),
+}
+
+#: The verb out of :data:`harness.verbs.VERBS` that undoes each kind that a driver offers. Where
+#: a quick answer would not prove it, the entry has the variant of the verb that looks as well;
+#: where the containers' own networks cannot be cut, the one for the edges between them.
+UNDONE_BY: Mapping[str, Mapping[str, str]] = {
+    "local": {
+        **_ON_EDGES,
+        **dict.fromkeys(
+            ("http_error", "http_429", "slow_first_byte", "stall_stream", "truncate_stream"),
+            "toxiproxy.restore_upstream",
+        ),
+        **dict.fromkeys(("kill", "restart", "stop"), "process.ensure_running"),
+        "pause": "process.resume",
+        "partition": "toxiproxy.rejoin",
+        "descriptors": "descriptors.restore",
+        "clock": "clock.restore",
+        "pool_exhaustion": "connections.release",
+        **dict.fromkeys(("cpu", "memory", "disk"), "stressor.end"),
+    },
+    "compose": {
+        **_ON_EDGES,
+        **dict.fromkeys(("kill", "restart", "stop"), "container.ensure_running"),
+        "pause": "container.resume",
+        "disconnect": "container.reconnect",
+        "partition": "container.rejoin",
+        "pool_exhaustion": "connections.release",
+    },
 }
