@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import importlib
 import inspect
+import os
 import re
 import signal
 import subprocess
@@ -103,7 +104,7 @@ LIVES: dict[str, tuple[str, dict[str, Any], str]] = {
     "a late first byte": (
         "slow_first_byte",
         {"delay_ms": "300"},
-        r"met 200 after [3-9]\d\d ms, 2 bytes of a body, then the whole answer",
+        r"met 200 after \d{3,} ms, 2 bytes of a body.* then the whole answer",
     ),
     "a very late first byte": (
         "slow_first_byte",
@@ -118,17 +119,12 @@ LIVES: dict[str, tuple[str, dict[str, Any], str]] = {
     "a stall for a while": (
         "stall_stream",
         {"after_bytes": 1, "stall_ms": 200},
-        r"2 bytes of a body \(a pause of [2-9]\d\d ms after 1\), then the whole answer",
+        r"2 bytes of a body \(a pause of \d{3,} ms after 1\), then the whole answer",
     ),
-    "answers that break off": (
+    "answers that break off, some of them": (
         "truncate_stream",
-        {"after_bytes": 1000, "look_path": "/long"},
-        "1000 bytes of a body, then a connection that ended before the answer did",
-    ),
-    "some answers that break off": (
-        "truncate_stream",
-        {"after_bytes": 1, "share": 0.5},
-        r"1 bytes of a body, then a connection that ended .* \(request \d+ of at most 20",
+        {"after_bytes": 1000, "look_path": "/long", "share": "0.5"},
+        "1000 bytes of a body.* then a connection that ended before the answer did",
     ),
 }
 
@@ -310,9 +306,7 @@ INJECTOR = (
 )
 
 
-@pytest.mark.parametrize(
-    "point", ["inject.intended", "inject.applied", "inject.injected", "inject.proven", "afterwards"]
-)
+@pytest.mark.parametrize("point", ["inject.intended", "inject.applied", "afterwards"])
 def test_an_injector_that_was_killed_leaves_nothing_after_recovery(
     stack: ToxiproxyServer, log: UndoLog, monkeypatch: pytest.MonkeyPatch, point: str
 ) -> None:
@@ -336,6 +330,25 @@ def test_an_injector_that_was_killed_leaves_nothing_after_recovery(
     assert points_at(stack) == stack.upstream
     assert http_fault_helper.find(entry.id) == []
     assert http_answer.ask(stack.listen, "/health", 2).status == 200
+
+
+def test_an_injector_without_a_run_has_a_guardian_that_heals_after_its_death(
+    stack: ToxiproxyServer, log: UndoLog
+) -> None:
+    alone = {k: v for k, v in os.environ.items() if k not in ("HARNESS_RUN_ID", "HARNESS_EPOCH")}
+    injector = subprocess.Popen(
+        [sys.executable, "-c", INJECTOR], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=alone
+    )
+    with injector:
+        assert injector.stdout is not None
+        assert injector.stdout.readline() == b"injected\n"
+        entry = only_entry(log)
+        assert len(http_fault_helper.find(entry.id)) == 1
+        injector.kill()
+    eventually(lambda: not log.snapshot().open, "the guardian has healed")
+    assert "its helper does not run any more" in log.read(entry).heal_proof
+    assert points_at(stack) == stack.upstream
+    assert http_fault_helper.find(entry.id) == []
 
 
 def test_a_toxiproxy_that_was_restarted_took_the_fault_with_it(
