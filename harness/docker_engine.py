@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,8 @@ from harness.errors import FaultError, InvalidError
 TIMEOUT_S = 2.5
 INSTALL = "Install it with `pip install 'reliability-harness[compose]'`."
 START = "Start Docker, or set DOCKER_HOST to where it answers."
+JOIN = "Become a member of the group `docker`, or root."
+UNIX = "unix://"
 
 
 def connect(url: str = "", engine_id: str = "") -> DockerEngine:
@@ -68,6 +71,7 @@ class DockerEngine:
         except ImportError as error:
             raise InvalidError("The package `docker` is missing.", INSTALL) from error
         self.url = url
+        _knock(url)
         self._errors = docker.errors
         tls = docker.utils.kwargs_from_env() if url == os.environ.get("DOCKER_HOST") else {}
         settings = {**tls, "base_url": url, "timeout": TIMEOUT_S, "version": "auto"}
@@ -192,6 +196,25 @@ class DockerEngine:
 
 class _MissingError(FaultError):
     """What was asked for is not there."""
+
+
+def _knock(url: str) -> None:
+    """See that somebody listens at a Unix socket; the package would not say why nobody does.
+
+    Raises:
+        FaultError: Nobody listens, or we may not connect.
+    """
+    if not url.startswith(UNIX):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(TIMEOUT_S)
+        try:
+            connection.connect(url.removeprefix(UNIX))
+        except OSError as error:
+            raise FaultError(
+                f"No container engine answers at {url}: {error.strerror or error}.",
+                JOIN if isinstance(error, PermissionError) else START,
+            ) from error
 
 
 def _url() -> str:

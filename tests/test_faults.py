@@ -39,6 +39,9 @@ NO_KINDS = {
     "processes",
     "injection",
     "resources",
+    "services",
+    "containers",
+    "partition_rules",
 }
 
 
