@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from harness.crashpoints import ENVIRONMENT as CRASH_AT
 from harness.descriptor import StackDescriptor
 from harness.files import project_root
 from harness.undo import State, UndoLog
@@ -109,4 +111,27 @@ def test_recover_heals_when_everything_of_ours_is_killed(
     done = command("recover", "--stack", alone.id)
     assert done.returncode == 0, done.stdout + done.stderr
     assert_healed(log, faults)
+    assert project_of(alone) == before
+
+
+@pytest.mark.parametrize("point", ["inject.intended", "inject.applied"])
+@pytest.mark.parametrize("faults", FAULTS)
+def test_recover_heals_what_was_killed_in_the_middle(
+    alone: StackDescriptor, log: UndoLog, faults: Faults, point: str
+) -> None:
+    """The last fault of each list: nothing of it, or all of it, is there and nobody said so."""
+    before = project_of(alone)
+    asked = json.dumps([(kind, arguments) for kind, arguments, _ in faults])
+    killed = subprocess.run(
+        [sys.executable, "-c", INJECTOR, asked],
+        cwd=project_root(),
+        env=os.environ | {CRASH_AT: f"{point}:{len(faults)}"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    left = {e.kind: e.state for e in log.snapshot().entries[-len(faults) :]}
+    assert left[faults[-1][0]] in (State.INTENDED, State.HEALING, State.HEALED)
+    eventually(lambda: command("recover", "--stack", alone.id).returncode == 0, "all is healed")
+    assert not log.snapshot().open
     assert project_of(alone) == before
