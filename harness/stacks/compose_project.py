@@ -136,10 +136,20 @@ def _edge(name: str, proxy: Proxy, server: Container, services: Mapping[str, Ser
     return Edge(
         name=name,
         proxy=proxy.name,
-        listen=server.address(int(port)),
+        listen=_listen(server, int(port)),
         upstream=proxy.upstream,
         health_path=callee.health_path if callee else DEFAULT_HEALTH_PATH,
     )
+
+
+def _listen(server: Container, port: int) -> str:
+    """Where an edge is asked: in the container itself where this machine gets there.
+
+    Behind a published port the engine accepts for a proxy that is down, and ends in good
+    order what a proxy has reset.
+    """
+    direct = f"{server.ips[0]}:{port}" if server.ips else ""
+    return direct if direct and probe.listens(direct) else server.address(port)
 
 
 def _remarks(found: Sequence[Container]) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import subprocess
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from harness import container_host, docker_engine, faults, probe
 from harness.containers import Container
 from harness.descriptor import StackDescriptor
 from harness.errors import FaultError, InvalidError
-from harness.faults import disconnect, partition, restart
+from harness.faults import disconnect, down, latency, partition, reset_peer, restart
 from harness.namespace import NO_ANSWER, PASSED
 from harness.undo import UndoLog
 from tests.compose.project import EDGE, PROXY_PORT, container
@@ -31,6 +32,26 @@ def met(source: Container, destination: Container, port: int = 8000) -> str:
 
 def rules(found: Container) -> str:
     return container_host._run(found, ["iptables", "-w", "2", "-S"])
+
+
+# -- edges
+
+
+@pytest.mark.parametrize(
+    ("fault", "parameters", "words"),
+    [
+        (latency, {"latency_ms": 200}, "met 200 in"),
+        (reset_peer, {}, "connection reset"),
+        (down, {}, "was refused"),
+    ],
+    ids=["latency", "reset_peer", "down"],
+)
+def test_an_edge_of_the_project_breaks_as_a_local_one_does(
+    stack: StackDescriptor, fault: Any, parameters: dict[str, int], words: str
+) -> None:
+    done = fault.inject(EDGE, **parameters)
+    assert words in str(done["proof"])
+    assert len(fault.heal(EDGE)) == 1
 
 
 # -- disconnect
