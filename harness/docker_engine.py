@@ -24,10 +24,11 @@ from harness.containers import (
 )
 from harness.errors import FaultError, InvalidError
 
-#: Of one call, on top of the grace of those that have one. With two seconds of grace below the
-#: patience of healers for the stack's lock, which is held meanwhile. What the engine has begun
-#: goes on when nobody waits any more, and is asked for again.
-TIMEOUT_S = 2.5
+#: Of one call, a grace included: below the patience of healers for the stack's lock, which is
+#: held meanwhile. What the engine has begun goes on when nobody waits any more, and is asked
+#: for again.
+TIMEOUT_S = 4.5
+GREETING_TIMEOUT_S = 2.0  # several entries must not wait one by one for an engine that hangs
 INSTALL = "Install it with `pip install 'reliability-harness[compose]'`."
 START = "Start Docker, or set DOCKER_HOST to where it answers."
 JOIN = "Become a member of the group `docker`, or root."
@@ -74,12 +75,13 @@ class DockerEngine:
         _knock(url)
         self._errors = docker.errors
         tls = docker.utils.kwargs_from_env() if url == os.environ.get("DOCKER_HOST") else {}
-        settings = {**tls, "base_url": url, "timeout": TIMEOUT_S, "version": "auto"}
+        settings = {**tls, "base_url": url, "timeout": GREETING_TIMEOUT_S, "version": "auto"}
         with self._told("greeting", START):
             self._client = docker.APIClient(**settings)
         try:
             with self._told("question for its id", START):
                 self.id = str(self._client.info()["ID"])
+            self._client.timeout = TIMEOUT_S
         except BaseException:
             self.close()
             raise
@@ -119,7 +121,7 @@ class DockerEngine:
 
     def stop(self, container_id: str, grace_s: int) -> None:
         """Ask it to end, SIGKILL after the grace; its restart policy does not apply."""
-        with self._told(f"stop of {container_id[:12]}"):
+        with self._told(f"stop of {container_id[:12]}"), self._grace(grace_s):
             self._client.stop(container_id, timeout=grace_s)
 
     def kill(self, container_id: str, signal: str) -> None:
@@ -129,7 +131,7 @@ class DockerEngine:
 
     def restart(self, container_id: str, grace_s: int) -> None:
         """Stop and start it."""
-        with self._told(f"restart of {container_id[:12]}"):
+        with self._told(f"restart of {container_id[:12]}"), self._grace(grace_s):
             self._client.restart(container_id, timeout=grace_s)
 
     def pause(self, container_id: str) -> None:
@@ -176,6 +178,15 @@ class DockerEngine:
             )
 
     @contextlib.contextmanager
+    def _grace(self, grace_s: int) -> Iterator[None]:
+        """The package waits so much longer than its limit; together they stay within ours."""
+        self._client.timeout = TIMEOUT_S - grace_s
+        try:
+            yield
+        finally:
+            self._client.timeout = TIMEOUT_S
+
+    @contextlib.contextmanager
     def _told(self, what: str, next_step: str = "") -> Iterator[None]:
         """Make the package's errors ours; it raises those of three libraries."""
         try:
@@ -188,7 +199,7 @@ class DockerEngine:
             raise FaultError(text) from error
         except (self._errors.DockerException, OSError) as error:
             raise FaultError(
-                f"The engine at {self.url} did not answer the {what} within {TIMEOUT_S:g} s "
+                f"The engine at {self.url} did not answer the {what} in time "
                 f"({type(error).__name__}).",
                 next_step,
             ) from error
@@ -207,7 +218,7 @@ def _knock(url: str) -> None:
     if not url.startswith(UNIX):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(TIMEOUT_S)
+        connection.settimeout(GREETING_TIMEOUT_S)
         try:
             connection.connect(url.removeprefix(UNIX))
         except OSError as error:
