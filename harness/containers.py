@@ -83,7 +83,7 @@ class Container:
         label = self.labels.get(HEALTH_PORT, "")
         if label.isdigit():
             return int(label)
-        return min(self.published or self.exposed or (0,))
+        return SERVERS.get(self.kind) or min(self.published or self.exposed or (0,))
 
     @property
     def kind(self) -> str:

@@ -75,7 +75,7 @@ def _by_rules(
     direction: str,
 ) -> Entry:
     a, b = pair
-    proxies = _proxies(current, engine, pair, names, direction)
+    proxies = _proxies(current, engine, pair, direction)
     ways = [*_direct(a, b, names, direction), *(way for _, _, way in proxies)]
     if not ways:
         raise FaultError(
@@ -143,11 +143,10 @@ def _proxies(
     current: Session,
     engine: Engine,
     pair: tuple[Container, Container],
-    names: tuple[str, str],
     direction: str,
 ) -> list[tuple[Container, Container, Way]]:
     """What goes through a proxy in a cut direction: its caller, the proxy's container, its way."""
-    edges = _edges(current, names, direction)
+    edges = _edges(current, (pair[0].service, pair[1].service), direction)
     if not edges:
         return []
     server = next(
@@ -159,7 +158,7 @@ def _proxies(
     listens = {name: proxy.listen for name, proxy in proxies.items()}
     found = []
     for edge in edges:
-        caller = pair[0] if edge.name.startswith(f"{names[0]}->") else pair[1]
+        caller = pair[0] if edge.name.startswith(f"{pair[0].service}->") else pair[1]
         network = next((n for n in caller.networks if n in server.networks), "")
         way = Way(
             name=f"{edge.name} by its proxy",

@@ -16,10 +16,15 @@ from harness.toxiproxy import Proxy, Toxiproxy
 DRIVER = "compose"
 HEALTH_PATH, ENTRY, EDGES = "harness.health_path", "harness.entry", "harness.edges"
 DEFAULT_HEALTH_PATH = "/healthz"
+HEALTH_PATHS = {
+    "toxiproxy": "/version",
+    "prometheus": "/-/healthy",
+    "alertmanager": "/-/healthy",
+}
 DEFAULT_ENTRY = "gateway"
 ASK_WITHIN_S = 1.0
 
-#: Ports whose servers speak no HTTP, and would log an HTTP request as an attack or a fault.
+#: Ports of servers that speak no HTTP, and would log an HTTP request as an attack or a fault.
 NOT_HTTP = frozenset({3306, 5432, 5672, 6379, 9042, 9092, 27017})
 
 _ARROW = re.compile(r"\S+->\S+")
@@ -84,10 +89,10 @@ def _service(name: str, container: Container, identities: tuple[str, ...]) -> Se
 
 
 def _default_path(container: Container, address: str) -> str:
-    if not address or container.health_port in NOT_HTTP:
+    if not address or NOT_HTTP & {*container.published, *container.exposed}:
         return ""
-    answered = probe.request(address, DEFAULT_HEALTH_PATH, ASK_WITHIN_S).answered
-    return DEFAULT_HEALTH_PATH if answered else ""
+    path = HEALTH_PATHS.get(container.kind, DEFAULT_HEALTH_PATH)
+    return path if probe.request(address, path, ASK_WITHIN_S).answered else ""
 
 
 def _server(found: Sequence[Container], kind: str) -> str:

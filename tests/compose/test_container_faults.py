@@ -36,6 +36,7 @@ def test_the_project_is_described(stack: StackDescriptor) -> None:
     assert stack.services["front"].health_path == "/healthz"
     assert stack.base_url == stack.services["front"].url
     assert stack.services["cache"].url.startswith("tcp://")
+    assert stack.services["toxi"].health_path == "/version"
     assert set(stack.edges) == {"front->back"}
     assert probe.request(stack.edges["front->back"].listen, "/healthz", 2).answered
 

@@ -50,6 +50,7 @@ def test_services_have_addresses_and_health_paths() -> None:
                 container("api", address),
                 container("labelled", address, labels={"harness.health_path": "/ready"}),
                 container("cache", address, inner=6379),
+                container("broker", address, inner=9096, exposed=(9092,)),
                 container("worker"),
                 container("gone", address, state="exited"),
             ]
@@ -60,6 +61,7 @@ def test_services_have_addresses_and_health_paths() -> None:
         "api": (f"http://{address}", "/healthz"),
         "labelled": (f"http://{address}", "/ready"),
         "cache": (f"tcp://{address}", ""),
+        "broker": (f"tcp://{address}", ""),
         "worker": ("", ""),
     }
     assert stack.services["api"].identities == ("id-of-api-1:t",)
