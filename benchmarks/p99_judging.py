@@ -116,7 +116,7 @@ def main() -> int:
     for n, seconds in SIZES:
         cells = []
         for draw in DISTRIBUTIONS.values():
-            passes, _ = rate(lambda d=draw: of_requests(rng, d, n, seconds), ROUNDS)  # type: ignore[misc]
+            passes, _ = rate(partial(of_requests, rng, draw, n, seconds), ROUNDS)
             broken += passes > bound
             cells.append(f"{passes:.1%}")
         print(f"| {n:,} in {seconds} s | " + " | ".join(cells) + " |", flush=True)
@@ -128,7 +128,7 @@ def main() -> int:
     for seconds in LENGTHS_S:
         cells = []
         for kind in kinds:
-            passes, _ = rate(lambda k=kind: of_seconds(rng, seconds, *k), SECOND_ROUNDS)  # type: ignore[misc]
+            passes, _ = rate(partial(of_seconds, rng, seconds, *kind), SECOND_ROUNDS)
             if passes > allowed_by_chance(SECOND_ROUNDS):
                 enough.pop(kind, None)
             else:

@@ -18,6 +18,7 @@ from harness import (
     container_network,
     container_partition,
     edge_partition,
+    fsync_latency,
     open_files,
     probe,
     service_clock,
@@ -63,6 +64,7 @@ def _over_http(name: str) -> Callable[[Arguments, EffectFields], Seen]:
 LOOKS: Mapping[str, Callable[[Arguments, EffectFields], Seen]] = {
     "request": _request,
     "stressor_works": lambda arguments, effect: Seen(*stressor.look_works(arguments, effect)),
+    "fsync_slow": lambda arguments, effect: Seen(*fsync_latency.look_slow(arguments, effect)),
     "connections_taken": lambda arguments, effect: Seen(
         *connection_slots.look_taken(arguments, effect)
     ),

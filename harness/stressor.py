@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,8 +28,9 @@ PAGE = 4096
 CHUNK = 1 << 20
 LOOK_S = 0.5
 POLL_S = 0.01
-BUSY_SHARE = 0.25
-CONNECTIONS = "connections"
+SAMPLES = 5
+CONNECTIONS, SYNC = "connections", "sync"
+SYNCED_MB = 64  # of each worker, at a time
 RETRY_S = 0.1
 SPARE_FILES = 64
 
@@ -102,24 +104,36 @@ def look_works(arguments: Mapping[str, str], effect: Mapping[str, float]) -> tup
 
 
 def _busy(processes: list[psutil.Process], workers: float) -> tuple[bool, str]:
-    """All workers there, and always on a processor or waiting for one."""
+    """All workers there, and always on a processor or waiting for one.
+
+    How much they get of it says little: the services and the load have their share, and where
+    there is a waiter no processor is idle.
+    """
     before = sum(sum(p.cpu_times()[:2]) for p in processes)
-    time.sleep(LOOK_S)
+    idle = 0
+    for _ in range(SAMPLES):
+        time.sleep(LOOK_S / SAMPLES)
+        idle += sum(p.status() != psutil.STATUS_RUNNING for p in processes)
     burnt = sum(sum(p.cpu_times()[:2]) for p in processes) - before
-    # More workers than processors share them, and so do our neighbours' processes.
-    expected = min(workers, os.cpu_count() or 1) * LOOK_S * BUSY_SHARE
-    bites = len(processes) >= workers and burnt >= expected
-    return bites, f"{len(processes)} workers burnt {burnt:.2f} s of processor in {LOOK_S:g} s"
+    bites = len(processes) >= workers and burnt > 0 and not idle
+    rested = f", and rested at {idle} of {SAMPLES * len(processes)} looks" if idle else ""
+    return bites, (
+        f"{len(processes)} workers burnt {burnt:.2f} s of processor in {LOOK_S:g} s{rested}"
+    )
 
 
-def _burn(workers: int, remaining_s: float) -> None:
-    """Keep ``workers`` processors busy."""
+def _fork(workers: int, remaining_s: float) -> None:
+    """Go on as so many processes, which end with the first one and after the same time."""
     leader = os.getpid()
     for _ in range(workers - 1):
         if os.fork() == 0:
             die_with_parent(leader)
             signal.setitimer(signal.ITIMER_REAL, remaining_s)  # timers are not inherited
             break
+
+
+def _burn() -> None:
+    """Keep a processor busy."""
     while True:
         pass
 
@@ -142,6 +156,23 @@ def _fill(megabytes: int, path: str) -> None:
         os.fsync(stream.fileno())
     while True:
         time.sleep(3600)
+
+
+def _sync(folder: Path) -> None:
+    """Write a file anew and sync it, again and again.
+
+    A journaling file system has to write newly allocated blocks before it can commit what a
+    neighbour syncs meanwhile; blocks written once and only overwritten would not hold it up.
+    The file has no name: however this process ends, it is gone.
+    """
+    block = os.urandom(CHUNK)
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as stream:
+        while True:
+            stream.truncate(0)
+            stream.seek(0)
+            for _ in range(SYNCED_MB):
+                stream.write(block)
+            os.fsync(stream.fileno())
 
 
 def _connect(most: int, path: Path, name: str) -> None:
@@ -169,15 +200,21 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # whose default is to end the process
     signal.setitimer(signal.ITIMER_REAL, float(for_s))
     if kind == "cpu":
-        _burn(int(amount), float(for_s))
+        _fork(int(amount), float(for_s))
+        _burn()
     elif kind == "memory":
         _allocate(int(amount))
     elif kind == "disk":
         _fill(int(amount), path[0])
+    elif kind == SYNC:
+        _fork(int(amount), float(for_s))
+        _sync(Path(path[0]))
     elif kind == CONNECTIONS:
         _connect(int(amount), Path(path[0]), token)
     else:
-        raise SystemExit(f"unknown resource {kind!r}; known: cpu, memory, disk, {CONNECTIONS}")
+        raise SystemExit(
+            f"unknown resource {kind!r}; known: cpu, memory, disk, {SYNC}, {CONNECTIONS}"
+        )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from harness import (
     container_network,
     container_partition,
     edge_partition,
+    fsync_latency,
     http_fault_helper,
     open_files,
     probe,
@@ -151,6 +152,11 @@ VERBS: Mapping[str, Verb] = {
         arguments=("token", "path"),
         undo=stressor.undo,
         prove=stressor.prove_ended,
+    ),
+    "fsync.end": Verb(
+        arguments=fsync_latency.ARGUMENTS,
+        undo=fsync_latency.end,
+        prove=fsync_latency.prove_ended,
     ),
     "connections.release": Verb(
         arguments=connection_slots.ARGUMENTS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -14,13 +15,13 @@ from types import ModuleType
 import psutil
 import pytest
 
-from harness import stressor
+from harness import fsync_latency, stressor
 from harness.descriptor import Service, StackDescriptor
 from harness.errors import FaultError
-from harness.faults import cpu, disk, memory, resources
+from harness.faults import cpu, disk, disk_latency, memory, resources
 from harness.faults.session import Session
 from harness.recover import recover
-from harness.undo import UndoLog
+from harness.undo import State, UndoLog
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
         services={"api": Service(name="api", url="", health_path="/")},
     )
     found = Session(stack=stack, log=UndoLog("machine"), run_id="r", epoch=0)
-    for module in (cpu, memory, disk):
+    for module in (cpu, memory, disk, disk_latency):
         monkeypatch.setattr(module, "session", lambda: found)
     yield found
     recover(found.log)
@@ -73,6 +74,20 @@ REFUSED = {
     "no memory at all": (memory, "api", {"megabytes": 0}, "0 MB must be from 1 to 8192"),
     "more memory than the bound": (memory, "api", {"megabytes": 9000}, "9000 MB must be from"),
     "a negative disk": (disk, "api", {"megabytes": -1}, "-1 MB must be from 1"),
+    "no latency at all": (disk_latency, "api", {"latency_ms": 0}, "0 ms must be from 1 to 1000"),
+    "a latency of two seconds": (disk_latency, "api", {"latency_ms": 2000}, "2000 ms must be"),
+    "slow writes for nobody": (
+        disk_latency,
+        "nobody",
+        {"latency_ms": 5},
+        "has no service 'nobody'",
+    ),
+    "a folder that is not there": (
+        disk_latency,
+        "api",
+        {"latency_ms": 5, "folder": "/nowhere"},
+        "The folder /nowhere cannot be used: No such file",
+    ),
 }
 
 
@@ -84,6 +99,55 @@ def test_too_much_is_refused_before_anything_starts(
     with pytest.raises(FaultError, match=words):
         module.inject(target, **arguments)
     assert session.log.snapshot().entries == ()
+
+
+def test_a_worker_that_rests_keeps_no_processor_busy(session: Session) -> None:
+    cpu.inject("api", workers=2)
+    (entry,) = session.log.snapshot().open
+    stressor.find(entry.id)[0].suspend()
+    bites, words = stressor.look_works(entry.arguments, entry.effect)
+    assert (bites, "and rested at 5 of 10 looks" in words) == (False, True)
+    cpu.heal("api")
+
+
+def test_synced_writes_become_slow_and_leave_nothing(session: Session, tmp_path: Path) -> None:
+    try:
+        least_ms = math.ceil(2 * fsync_latency.median_ms(tmp_path)) + 1
+        proven = disk_latency.inject("api", latency_ms=f"{least_ms}", folder=str(tmp_path))
+    except FaultError as error:
+        assert session.log.snapshot().open == ()
+        pytest.skip(f"this disk, or what others do with it, does not allow it: {error}")
+    assert f"a synced write in {tmp_path} takes" in proven["proof"]
+    (entry,) = session.log.snapshot().open
+    assert len(stressor.find(entry.id)) == disk_latency.WORKERS
+    assert [p.name for p in tmp_path.iterdir()] == ["state"]  # what it writes has no name
+    (healed,) = disk_latency.heal("api")
+    assert f"no process of it runs any more, and a synced write in {tmp_path}" in healed["proof"]
+    assert stressor.find(entry.id) == []
+    assert disk_latency.heal("api") == []
+
+
+def test_a_disk_that_does_not_become_slow_is_no_fault(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk_latency, "PROVE_WITHIN_S", 5.0)
+    monkeypatch.setattr(fsync_latency, "median_ms", lambda _: 3.0)
+    with pytest.raises(FaultError, match=r"takes 3\.0 ms already: 5 ms could .* Ask for 6 ms or"):
+        disk_latency.inject("api", latency_ms=5, folder=str(tmp_path))
+    assert session.log.snapshot().entries == ()
+    with pytest.raises(FaultError, match=r"does not bite: a synced write in .* takes 3\.0 ms"):
+        disk_latency.inject("api", latency_ms=6, folder=str(tmp_path))
+    (entry,) = session.log.snapshot().entries
+    assert (entry.state, stressor.find(entry.id)) == (State.HEALED, [])
+
+
+def test_slow_writes_without_their_helper_are_not_the_fault(tmp_path: Path) -> None:
+    arguments = {"token": "disk_latency-of-nobody", "folder": str(tmp_path / "gone")}
+    bites, words = fsync_latency.look_slow(arguments, {"latency_ms": 0, "workers": 4})
+    assert (bites, words) == (False, "0 of its 4 helper processes run")
+    assert f"{tmp_path / 'gone'} is gone" in fsync_latency.prove_ended(arguments)
+    with pytest.raises(FaultError, match="Nothing can be written and synced in"):
+        fsync_latency.median_ms(tmp_path / "gone")
 
 
 def test_more_memory_than_there_is_is_refused(

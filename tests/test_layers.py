@@ -91,6 +91,7 @@ LAYERS = {
     "http_fault_helper": 3.06,
     "http_fault_proxy": 3.06,
     "connection_slots": 3.06,
+    "fsync_latency": 3.06,
     "network_looks": 3.05,
     "looks": 3.08,
     "undo": 3.1,

@@ -134,6 +134,8 @@ faults:
   - {kind: stop, target: recommender, hold: 3s}
   - {kind: descriptors, target: recommender, hold: 3s, spare: 2}
   - {kind: clock, target: recommender, hold: 3s, offset_s: -60}
+  - {kind: disk_latency, target: recommender, hold: 3s, latency_ms: 5}
+  - {kind: pool_exhaustion, target: store, hold: 3s}
 phases: {warmup: 1s, steady: 15s, recovery: 5s, after: 1s}
 objectives: [http.errors < 50% during fault]
 """
@@ -148,8 +150,14 @@ def test_a_kill_in_a_scenario_has_no_hold_and_is_read_back_as_it_was() -> None:
         FaultSpec(kind="stop", target="recommender", hold_s=3, parameters={"signal": "KILL"}),
         FaultSpec(kind="descriptors", target="recommender", hold_s=3, parameters={"spare": 2}),
         FaultSpec(kind="clock", target="recommender", hold_s=3, parameters={"offset_s": -60}),
+        FaultSpec(
+            kind="disk_latency", target="recommender", hold_s=3, parameters={"latency_ms": 5}
+        ),
+        FaultSpec(
+            kind="pool_exhaustion", target="store", hold_s=3, parameters={"connections": 1000}
+        ),
     )
     text = json.dumps(resolved(first))  # which is YAML too
     assert parse(text, path="x", environment={}, exists=lambda _: True).faults == first.faults
     functions = [a["provider"]["func"] for a in compiled("x", first.faults)["method"]]
-    assert functions == ["inject", "heal"] * 2 + ["inject", "hold", "heal"] * 4
+    assert functions == ["inject", "heal"] * 2 + ["inject", "hold", "heal"] * 6

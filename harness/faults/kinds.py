@@ -206,6 +206,15 @@ KINDS: Mapping[str, Kind] = {
             parameters={**_SERVICE, "megabytes": "how much, 1 to 8192"},
         ),
         Kind(
+            name="disk_latency",
+            summary="Synced writes on a disk of the service's machine become slow.",
+            parameters={
+                **_SERVICE,
+                "latency_ms": "what a small synced write takes at least, 1 to 1000",
+                "folder": "on the disk that is meant; the stack's own by default",
+            },
+        ),
+        Kind(
             name="pool_exhaustion",
             summary="A database server has no connection left: PostgreSQL or Redis.",
             parameters={
@@ -248,6 +257,7 @@ UNDONE_BY: Mapping[str, Mapping[str, str]] = {
         "partition": "toxiproxy.rejoin",
         "descriptors": "descriptors.restore",
         "clock": "clock.restore",
+        "disk_latency": "fsync.end",
         "pool_exhaustion": "connections.release",
         **dict.fromkeys(("cpu", "memory", "disk"), "stressor.end"),
     },

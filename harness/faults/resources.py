@@ -81,9 +81,11 @@ def service(session: Session, target: str) -> Service:
     return found
 
 
-def start(kind: str, amount: int, token: str, path: Path | None = None) -> None:
-    """Start a helper that ends with this process, or after an hour."""
-    argv = [sys.executable, "-m", MODULE, kind, str(amount), f"{MAX_FOR_S:g}", token]
+def start(
+    kind: str, amount: int, token: str, path: Path | None = None, for_s: float = MAX_FOR_S
+) -> None:
+    """Start a helper that ends with this process, or by itself when the time is over."""
+    argv = [sys.executable, "-m", MODULE, kind, str(amount), f"{for_s:g}", token]
     _HELPERS.append(processes.start([*argv, str(path)] if path else argv))
 
 
@@ -105,7 +107,10 @@ def refuse_to_fill(folder: Path, megabytes: int) -> None:
     Raises:
         FaultError: The disk has not that much to give.
     """
-    usage = shutil.disk_usage(folder)
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError as error:
+        raise FaultError(f"The folder {folder} cannot be used: {error.strerror}.") from error
     left = usage.free - megabytes * 2**20
     if left < KEEP_FREE * usage.total:
         raise FaultError(

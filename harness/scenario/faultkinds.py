@@ -347,6 +347,15 @@ class DiskFault(HeldFault):
     )
 
 
+class DiskLatencyFault(HeldFault):
+    """Synced writes on the disk of the stack's folder become slow, by others that sync a lot."""
+
+    kind: Literal["disk_latency"] = Field(description="What breaks.", examples=["disk_latency"])
+    latency_ms: Annotated[int, Field(ge=1, le=1000)] = Field(
+        description="What a small synced write takes at least, in milliseconds.", examples=[5]
+    )
+
+
 class PoolExhaustionFault(HeldFault):
     """A database server has no connection left: they are held, up to a bound."""
 
@@ -392,6 +401,7 @@ Fault = Annotated[
     | CpuFault
     | MemoryFault
     | DiskFault
+    | DiskLatencyFault
     | PoolExhaustionFault
     | PodKillFault,
     Field(discriminator="kind"),
@@ -422,6 +432,7 @@ FAULT_KINDS: Mapping[str, type[Shape]] = {
     "cpu": CpuFault,
     "memory": MemoryFault,
     "disk": DiskFault,
+    "disk_latency": DiskLatencyFault,
     "pool_exhaustion": PoolExhaustionFault,
     "pod_kill": PodKillFault,
 }
