@@ -157,6 +157,16 @@ def prove_resumed(arguments: Arguments) -> str:
     return f"{_words(identity)} of {service} runs, and a request got {met}"
 
 
+def is_starting(arguments: Arguments) -> bool:
+    """Whether an entry is about a service that its supervisor says it is bringing up."""
+    if not {"control", "service"} <= arguments.keys():
+        return False
+    try:
+        return status_of(arguments).state == "restarting"
+    except StackError:
+        return False
+
+
 def went_with_its_stack(arguments: Arguments) -> str:
     """Words when supervisor and process are both gone: nothing is held by nobody.
 

@@ -244,6 +244,45 @@ def test_an_injector_that_got_no_further_than_its_intent_left_everything_as_it_w
     assert status(stack).identity == process.identity
 
 
+def test_recover_waits_for_a_service_that_is_slow_to_start(
+    stack: StackDescriptor, log: UndoLog
+) -> None:
+    """Its supervisor says that it is starting, so nothing is left behind."""
+    killed_injector("stop")
+
+    def be_slow() -> None:
+        starting = eventually(lambda: status(stack).pid, "a new process")
+        os.kill(starting, signal.SIGSTOP)
+        slow_until = time.monotonic() + 6  # longer than a service that is up is waited for
+        eventually(lambda: time.monotonic() > slow_until, "slow enough", 20)
+        os.kill(starting, signal.SIGCONT)
+
+    slowness = threading.Thread(target=be_slow)
+    slowness.start()
+    done = harness("recover")
+    slowness.join()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert log.snapshot().open == ()
+    assert health(stack).answered
+
+
+def test_recover_does_not_wait_for_ever_for_a_service_that_does_not_start(
+    stack: StackDescriptor, log: UndoLog
+) -> None:
+    stop.inject(SERVICE)
+
+    def freeze() -> None:
+        os.kill(eventually(lambda: status(stack).pid, "a new process"), signal.SIGSTOP)
+
+    freezing = threading.Thread(target=freeze)
+    freezing.start()
+    found = recover(log, deadline_s=0, starting_s=1)
+    freezing.join()
+    assert [left.entry.kind for left in found.left] == ["stop"]
+    os.kill(status(stack).pid or 0, signal.SIGCONT)
+    assert recover(log).clean
+
+
 # -- the supervisor is ill or dead
 
 
