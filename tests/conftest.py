@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.faults import session as sessions
+from harness.undo import UndoLog
 from tests import real
 
 
@@ -24,3 +26,22 @@ def toxiproxy(own_state: Path) -> Iterator[real.ToxiproxyServer]:
     """A real Toxiproxy with one proxy, ``api``, before a healthy upstream."""
     with real.toxiproxy() as server:
         yield server
+
+
+@pytest.fixture
+def stack(
+    toxiproxy: real.ToxiproxyServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[real.ToxiproxyServer]:
+    """A stack that the registry knows, and a process that belongs to a run on it."""
+    real.write_descriptor(toxiproxy.descriptor())
+    monkeypatch.setenv("HARNESS_RUN_ID", "run-1")
+    monkeypatch.setenv("HARNESS_EPOCH", "0")
+    sessions.session.cache_clear()
+    yield toxiproxy
+    sessions.session.cache_clear()
+
+
+@pytest.fixture
+def log(stack: real.ToxiproxyServer) -> UndoLog:
+    """The undo log of that stack."""
+    return UndoLog(real.STACK)

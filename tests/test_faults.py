@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,22 +42,6 @@ NO_KINDS = {
     "containers",
     "partition_rules",
 }
-
-
-@pytest.fixture
-def stack(toxiproxy: ToxiproxyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToxiproxyServer]:
-    """A stack that the registry knows, and a process that belongs to a run on it."""
-    write_descriptor(toxiproxy.descriptor())
-    monkeypatch.setenv("HARNESS_RUN_ID", "run-1")
-    monkeypatch.setenv("HARNESS_EPOCH", "0")
-    sessions.session.cache_clear()
-    yield toxiproxy
-    sessions.session.cache_clear()
-
-
-@pytest.fixture
-def log(stack: ToxiproxyServer) -> UndoLog:
-    return UndoLog(STACK)
 
 
 # -- the table

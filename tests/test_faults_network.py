@@ -16,7 +16,6 @@ import pytest
 from harness import faults, wire
 from harness.errors import FaultError
 from harness.faults import bandwidth, down, latency, limit_data, reset_peer, slicer, timeout
-from harness.faults import session as sessions
 from harness.faults import toxiproxy as toxics
 from harness.looks import look
 from harness.recover import Left, heal
@@ -24,26 +23,10 @@ from harness.toxiproxy import Toxic, Toxiproxy
 from harness.undo import Entry, State, UndoLog
 from harness.verbs import VERBS
 from harness.witness import received_bytes
-from tests.real import EDGE, STACK, ToxiproxyServer, free_port, serving, write_descriptor
+from tests.real import EDGE, ToxiproxyServer, free_port, serving
 from tests.real import _Healthy as Healthy
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture
-def stack(toxiproxy: ToxiproxyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[ToxiproxyServer]:
-    """A stack that the registry knows, and a process that belongs to a run on it."""
-    write_descriptor(toxiproxy.descriptor())
-    monkeypatch.setenv("HARNESS_RUN_ID", "run-1")
-    monkeypatch.setenv("HARNESS_EPOCH", "0")
-    sessions.session.cache_clear()
-    yield toxiproxy
-    sessions.session.cache_clear()
-
-
-@pytest.fixture
-def log(stack: ToxiproxyServer) -> UndoLog:
-    return UndoLog(STACK)
 
 
 @pytest.fixture
