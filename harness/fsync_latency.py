@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Mapping
@@ -43,7 +42,7 @@ def median_ms(folder: Path) -> float:
                 time.sleep(PAUSE_S)
     except OSError as error:
         raise FaultError(f"Nothing can be written and synced in {folder}: {error}.") from error
-    return statistics.median(took_ms)
+    return sorted(took_ms)[len(took_ms) // 2]
 
 
 def look_slow(arguments: Arguments, effect: Mapping[str, float]) -> tuple[bool, str]:

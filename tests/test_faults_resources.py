@@ -42,6 +42,8 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session
         helper.wait(timeout=10)
 
 
+ATTEMPTS = 3  # to find a disk quiet enough, on a machine with neighbours
+
 APPLIED = {
     "cpu": (cpu, {"workers": 2}, "2 workers burnt"),
     "memory": (memory, {"megabytes": 64}, "its helper holds"),
@@ -111,12 +113,17 @@ def test_a_worker_that_rests_keeps_no_processor_busy(session: Session) -> None:
 
 
 def test_synced_writes_become_slow_and_leave_nothing(session: Session, tmp_path: Path) -> None:
-    try:
+    proven, refused = None, ""
+    for _ in range(ATTEMPTS):
         least_ms = math.ceil(2 * fsync_latency.median_ms(tmp_path)) + 1
-        proven = disk_latency.inject("api", latency_ms=f"{least_ms}", folder=str(tmp_path))
-    except FaultError as error:
-        assert session.log.snapshot().open == ()
-        pytest.skip(f"this disk, or what others do with it, does not allow it: {error}")
+        try:
+            proven = disk_latency.inject("api", latency_ms=f"{least_ms}", folder=str(tmp_path))
+            break
+        except FaultError as error:
+            assert session.log.snapshot().open == ()
+            refused = str(error)
+    if proven is None:
+        pytest.skip(f"this disk, or what others do with it, does not allow it: {refused}")
     assert f"a synced write in {tmp_path} takes" in proven["proof"]
     (entry,) = session.log.snapshot().open
     assert len(stressor.find(entry.id)) == disk_latency.WORKERS

@@ -7,21 +7,26 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from harness import control
 from harness.chaos import compiled
-from harness.control import identity_of
+from harness.control import ServiceStatus, identity_of
+from harness.descriptor import Service, StackDescriptor
 from harness.errors import FaultError
 from harness.faults import processes
 from harness.faults.processes import Process
+from harness.faults.session import Session
 from harness.looks import LOOKS, look
 from harness.model import FaultSpec
 from harness.scenario import parse
 from harness.scenario.resolve import resolved
 from harness.service_process import ARGUMENTS, is_alive, is_stopped, send
+from harness.undo import UndoLog
 from harness.verbs import VERBS
-from tests.real import eventually, free_port
+from tests.real import _Healthy, eventually, free_port, serving
 
 STUBBORN = "import signal; signal.signal(15, signal.SIG_IGN); print(flush=True); signal.pause()"
 
@@ -114,6 +119,23 @@ def test_a_supervisor_that_does_not_answer_proves_no_hold(child: subprocess.Pope
     assert (seen.bites, "nobody can tell" in seen.words) == (False, True)
     with pytest.raises(Exception, match="did not answer"):
         VERBS[processes.ENSURE_RUNNING].undo(arguments)  # its supervisor lives, so nothing is over
+
+
+def test_credentials_in_the_url_of_a_service_reach_no_undo_entry(
+    child: subprocess.Popen[bytes], own_state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = identity_of(child.pid)
+    up = ServiceStatus(name="api", state="up", pid=child.pid, identity=identity, ports=())
+    monkeypatch.setattr(control, "ping", lambda _: identity)
+    monkeypatch.setattr(control, "status", lambda _: {"api": up})
+    with serving(_Healthy) as address:
+        api = Service(name="api", url=f"http://user:hidden@{address}", health_path="/")
+        stack = StackDescriptor(
+            id="s", driver="local", base_url="", control="/x", services={"api": api}
+        )
+        session = Session(stack=stack, log=UndoLog("s"), run_id="r", epoch=0)
+        process, _ = processes._resolve(session, "api")
+    assert process.address == address
 
 
 def test_the_tables_have_what_the_kinds_name() -> None:

@@ -209,7 +209,8 @@ def _resolve(session: Session, target: str) -> tuple[Process, probe.Probe]:
     now = control.status(stack.control)[target]
     if now.state != "up" or not now.identity:
         raise FaultError(f"{target} is {now.state} before the fault: there is nobody to hit.")
-    address = urlsplit(part.url).netloc
+    # Without credentials: the address goes into the undo entry and into messages.
+    address = urlsplit(part.url).netloc.rpartition("@")[2]
     before = probe.request(address, part.health_path, BEFORE_TIMEOUT_S)
     if not before.answered:
         raise FaultError(
