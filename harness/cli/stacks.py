@@ -98,22 +98,21 @@ def doctor(*, fix: bool, quiet: bool) -> int:
     else:
         if not quiet:
             words.say(f"✓ the services' Python: {python}")
-    for name, needed_by in OPTIONAL.items():
-        _mention(name, needed_by, fix=fix, quiet=quiet)
+    if not quiet:  # the set-up asks quietly, each time: it need not try what one can do without
+        for name, needed_by in OPTIONAL.items():
+            _mention(name, needed_by, fix=fix)
     for problem in problems:
         words.note(f"✗ {problem}")
     return ExitCode.ERROR if problems else ExitCode.PASS
 
 
-def _mention(name: str, needed_by: str, *, fix: bool, quiet: bool) -> None:
+def _mention(name: str, needed_by: str, *, fix: bool) -> None:
     """Say whether a server is there that one can do without."""
     try:
         server = provide(name, words.note) if fix else locate(name)
         missing = "get it with `harness doctor --fix`"
     except StackError as error:
         server, missing = None, str(error)
-    if quiet:
-        return
     if server is None:
         words.say(f"– {name} is not there; only {needed_by} would need it: {missing}")
     else:
