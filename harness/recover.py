@@ -16,11 +16,11 @@ at once; what was perhaps in the middle of being injected stays open, and is tri
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from harness.crashpoints import reach
 from harness.errors import FaultError, HarnessError, StoreError
@@ -33,6 +33,9 @@ LOCK_PATIENCE_S = 1.0  # for the lock, once in a recovery
 STARTING_S = 30.0  # longer than the supervisor gives a service to become healthy
 PAUSE_S = 0.1
 AT_ONCE = 8
+
+T = TypeVar("T")
+
 MAY_STILL_INJECT = (
     "it is not there now, but somebody who holds the lock may be about to inject it: "
     "perhaps an injector that was stopped in the middle"
@@ -148,13 +151,18 @@ def heal_all(
 
 
 def _round(log: UndoLog, entries: Sequence[Entry], *, alone: bool) -> dict[str, Healed | Left]:
-    """Try each entry once. What waits for one target does not keep another waiting."""
+    """Try each entry once. What waits for one target does not keep another waiting.
+
+    On one target all is undone before any of it is proven: traffic does not pass as it should
+    while something else is in its way.
+    """
     targets: dict[str, list[Entry]] = {}
     for entry in entries:
         targets.setdefault(entry.target, []).append(entry)
 
     def one_target(mine: Sequence[Entry]) -> list[Healed | Left]:
-        return [_heal(log, entry, sure=alone) for entry in mine]
+        undone = [_undo(log, entry) for entry in mine]
+        return [_prove(log, one, sure=alone) for one in undone]
 
     with ThreadPoolExecutor(min(len(targets), AT_ONCE)) as threads:
         done = [result for found in threads.map(one_target, targets.values()) for result in found]
@@ -176,46 +184,59 @@ def heal(
         deadline_s: How long it is tried again.
         own: Its injector heals it: then nobody can be in the middle of injecting it.
     """
-    give_up_at = time.monotonic() + deadline_s
     with best_effort_lock(log) as alone:
-        return _heal(log, entry, sure=alone or own, give_up_at=give_up_at)
+        give_up_at = time.monotonic() + deadline_s
+        while True:
+            result = _prove(log, _undo(log, entry), sure=alone or own)
+            if isinstance(result, Healed) or result.problem == MAY_STILL_INJECT:
+                return result
+            if time.monotonic() >= give_up_at:
+                return result
+            time.sleep(PAUSE_S)
 
 
-def _heal(
-    log: UndoLog, entry: Entry, *, sure: bool, give_up_at: float = -math.inf
-) -> Healed | Left:
-    """Undo and prove until it is proven or time to give up.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Undone:
+    """One entry whose undoing was done, or why it was not; nobody has looked yet."""
 
-    ``sure`` says that nobody can be in the middle of injecting it.
-    """
-    unmarked: list[str] = []
+    entry: Entry
+    unmarked: tuple[str, ...] = ()
+    problem: str = ""
 
-    def mark(changed: Entry) -> Entry:
-        try:
-            log.write(changed)
-        except StoreError as error:
-            unmarked.append(str(error))
-        return changed
 
+def _undo(log: UndoLog, entry: Entry) -> _Undone:
     entry = _freshest(log, entry)
     if not entry.open:
-        return Healed(entry=entry)
+        return _Undone(entry=entry)
     called_at = entry.heal_called_at or now()
-    entry = mark(replace(entry, state=State.HEALING, heal_called_at=called_at))
+    entry = replace(entry, state=State.HEALING, heal_called_at=called_at)
+    unmarked = _mark(log, entry)
     reach("heal.marked")
-    while True:
-        try:
-            entry, proof = _undo_and_prove(entry)
-        except HarnessError as error:
-            if time.monotonic() >= give_up_at:
-                return Left(entry=entry, problem=str(error))
-            time.sleep(PAUSE_S)
-            continue
-        reach("heal.proven")
-        if not sure and entry.injected_at is None:
-            return Left(entry=entry, problem=MAY_STILL_INJECT)
-        entry = mark(replace(entry, state=State.HEALED, heal_proven_at=now(), heal_proof=proof))
-        return Healed(entry=entry, unmarked=tuple(unmarked))
+    try:
+        _told(entry, lambda: verb_of(entry.verb, entry.arguments).undo(entry.arguments))
+    except HarnessError as error:
+        return _Undone(entry=entry, unmarked=unmarked, problem=str(error))
+    entry = replace(entry, healed_at=entry.healed_at or now())
+    reach("heal.undone")
+    return _Undone(entry=entry, unmarked=unmarked)
+
+
+def _prove(log: UndoLog, undone: _Undone, *, sure: bool) -> Healed | Left:
+    """See it undone; ``sure`` says that nobody can be in the middle of injecting it."""
+    entry = undone.entry
+    if not entry.open:
+        return Healed(entry=entry)
+    if undone.problem:
+        return Left(entry=entry, problem=undone.problem)
+    try:
+        proof = _told(entry, lambda: verb_of(entry.verb, entry.arguments).prove(entry.arguments))
+    except HarnessError as error:
+        return Left(entry=entry, problem=str(error))
+    reach("heal.proven")
+    if not sure and entry.injected_at is None:
+        return Left(entry=entry, problem=MAY_STILL_INJECT)
+    entry = replace(entry, state=State.HEALED, heal_proven_at=now(), heal_proof=proof)
+    return Healed(entry=entry, unmarked=(*undone.unmarked, *_mark(log, entry)))
 
 
 def _freshest(log: UndoLog, entry: Entry) -> Entry:
@@ -226,13 +247,18 @@ def _freshest(log: UndoLog, entry: Entry) -> Entry:
         return entry  # the copy in hand still says how to undo it
 
 
-def _undo_and_prove(entry: Entry) -> tuple[Entry, str]:
-    verb = verb_of(entry.verb, entry.arguments)
+def _mark(log: UndoLog, entry: Entry) -> tuple[str, ...]:
+    """Write the entry; what the disk said if it refused, which keeps nobody from healing."""
     try:
-        verb.undo(entry.arguments)
-        undone = replace(entry, healed_at=entry.healed_at or now())
-        reach("heal.undone")
-        return undone, verb.prove(entry.arguments)
+        log.write(entry)
+    except StoreError as error:
+        return (str(error),)
+    return ()
+
+
+def _told(entry: Entry, deed: Callable[[], T]) -> T:
+    try:
+        return deed()
     except HarnessError:
         raise
     except Exception as error:  # an odd entry must not keep the others from being healed

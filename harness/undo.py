@@ -24,7 +24,7 @@ from harness.model import FaultRecord
 
 VERSION = 1
 LOCK_TIMEOUT_S = 5.0  # longer than any injecting call may take
-FENCE_TIMEOUT_S = 0.5  # its lock is held for one write only
+FENCE_TIMEOUT_S = 2.0  # its lock is held for one write only
 KEEP_HEALED_S = 24 * 3600.0
 
 
@@ -131,11 +131,14 @@ class UndoLog:
     def advance_epoch(self) -> int:
         """Fence off every injector that started before now, without waiting for any of them.
 
-        Its lock is not the transition lock: an injector may have been stopped with that one in
-        its hand. It keeps two who fence at the same time from counting as one; who cannot have
-        it writes all the same, since a number above the old one is all that a fence takes.
+        Its lock is not the transition lock, with which in its hand an injector may have been
+        stopped, and nothing is written without it: a slow writer would set the epoch back.
+
+        Raises:
+            LockHeldError: Somebody who fences kept the lock, for one write, all the time.
+            StoreError: The disk refused, or the file holds no number.
         """
-        with _best_effort(self.folder / "epoch.lock", FENCE_TIMEOUT_S):
+        with locked(self.folder / "epoch.lock", FENCE_TIMEOUT_S):
             epoch = self.epoch() + 1
             write_durably(self.folder / "epoch", f"{epoch}\n".encode())
             return epoch
@@ -255,15 +258,9 @@ def best_effort_lock(log: UndoLog, timeout_s: float = LOCK_TIMEOUT_S) -> Iterato
 
     Yields whether the lock is held.
     """
-    with _best_effort(log.folder / "lock", timeout_s) as got:
-        yield got
-
-
-@contextlib.contextmanager
-def _best_effort(path: Path, timeout_s: float) -> Iterator[bool]:
     stack = contextlib.ExitStack()
     try:
-        stack.enter_context(locked(path, timeout_s))
+        stack.enter_context(log.locked(timeout_s))
         got = True
     except (LockHeldError, StoreError, OSError):
         got = False

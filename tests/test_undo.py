@@ -200,6 +200,19 @@ def test_the_epoch_only_advances(log: UndoLog) -> None:
     assert UndoLog("another").epoch() == 0
 
 
+def test_who_cannot_fence_says_so_and_heals(log: UndoLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An epoch written without its lock could go back, and let a fenced injector in again."""
+    verb = Verb(arguments=(), undo=lambda _: None, prove=lambda _: "seen")
+    monkeypatch.setitem(VERBS, "test", verb)  # type: ignore[misc]
+    monkeypatch.setattr(undo, "FENCE_TIMEOUT_S", 0.05)
+    log.write(entry(verb="test", arguments={}, injected_at=1.0))
+    with files.locked(log.folder / "epoch.lock", 0):
+        found = recover(log)
+    assert "could not be fenced off" in found.unfenced
+    assert (len(found.healed), found.clean, log.epoch()) == (1, False, 0)
+    assert recover(log).clean
+
+
 @pytest.mark.parametrize("text", ["", "two", "\x00"])
 def test_a_damaged_epoch_is_an_error_with_a_next_step(text: str, log: UndoLog) -> None:
     (log.folder / "epoch").write_text(text)

@@ -174,6 +174,7 @@ def _prove(session: Session, entry: Entry, fault: Injection) -> Entry:
             break
         if entry.lease_until < now() + LEASE_S / 2:
             entry = _renewed(session, entry)
+        session.require_guardian()  # without one, nothing is waited for: heal
         if time.monotonic() >= give_up_at:
             raise FaultError(
                 f"{entry.kind} on {entry.target} does not bite: {seen.words}, "
