@@ -1,6 +1,6 @@
 """The embedded stack as a target for faults, and a reader of its state that shares nothing with
-the harness: raw HTTP for proxies and health, ``/proc`` for processes, their limits and clocks,
-paths for files. Linux only.
+the harness: raw HTTP for proxies and health, ``/proc`` for processes, their limits and preloaded
+libraries, paths for files. Linux only.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class Witnessed:
         return None
 
     def _processes(self) -> list[Any]:
-        """Command, whether it is stopped, limits and clock of each child of the supervisor."""
+        """Command, whether it is stopped, limits, and preloaded libraries, which may put off the
+        clock, of each child of the supervisor.
+        """
         found = []
         for pid in _pids():
             with contextlib.suppress(OSError, IndexError):
@@ -67,8 +69,9 @@ class Witnessed:
                 folder = Path("/proc") / str(pid)
                 command = (folder / "cmdline").read_bytes().decode(errors="replace")
                 limits = (folder / "limits").read_text()
-                clock = (folder / "ns" / "time").readlink()
-                found.append([command, state == STOPPED, limits, str(clock)])
+                variables = (folder / "environ").read_bytes().split(b"\0")
+                preloaded = [v.decode() for v in variables if v.startswith(b"LD_PRELOAD=")]
+                found.append([command, state == STOPPED, limits, preloaded])
         return sorted(found)
 
 
