@@ -39,6 +39,7 @@ from harness.undo import Entry, UndoLog
 
 GUARDIAN_PROMISE_S, RECOVER_PROMISE_S = 15.0, 5.0
 LATE = "late"  # everything undone and proven, though not in the time promised
+MISSED = "missed"  # the case could not be played: an injector that sees no proof ends by itself
 HOLD_S = 0.4
 POLL_S = 0.02
 AT_ONCE = ("kill", "restart")  # kinds without a hold
@@ -388,15 +389,25 @@ def _played(case: Case, on: Witnessed, tries: int = 3) -> Ended:
                 played.around.clear()
         except MissedError as error:
             problem = str(error)
-    return Ended(case.id, case.group, "", 0.0, active=False, problem=problem)
+    return Ended(case.id, case.group, "", 0.0, active=False, problem=f"{MISSED}: {problem}")
 
 
 def _left(ended: Ended) -> bool:
-    return bool(ended.problem) and not ended.problem.startswith(LATE)
+    return bool(ended.problem) and not ended.problem.startswith((LATE, MISSED))
 
 
 def show(ended: list[Ended]) -> None:
-    head = ("killed", "cases", "fault on", "guardian", "recover", "itself", "late", "left")
+    head = (
+        "killed",
+        "cases",
+        "fault on",
+        "guardian",
+        "recover",
+        "itself",
+        "late",
+        "missed",
+        "left",
+    )
     print(f"{head[0]:<44}" + "".join(f"{h:>9}" for h in head[1:]) + "     p50    p95    max s")
     for group in [*sorted({e.group for e in ended}), ""]:
         rows = [e for e in ended if group in ("", e.group)]
@@ -404,9 +415,11 @@ def show(ended: list[Ended]) -> None:
         times = [e.seconds for e in rows if e.seconds > 0]
         good = [e for e in rows if not _left(e)]
         by = [sum(e.by == who for e in good) for who in ("guardian", "recover")]
-        by.append(len(good) - sum(by))
+        missed = sum(e.problem.startswith(MISSED) for e in rows)
+        by.append(len(good) - sum(by) - missed)
         counts = [len(rows), sum(e.active for e in rows), *by]
-        counts += [sum(e.problem.startswith(LATE) for e in rows), sum(_left(e) for e in rows)]
+        counts += [sum(e.problem.startswith(LATE) for e in rows), missed]
+        counts.append(sum(_left(e) for e in rows))
         print(
             f"{group or 'all':<44}"
             + "".join(f"{c:>9}" for c in counts)
@@ -452,7 +465,7 @@ def main() -> int:
                 print(f"{one.id}: {one.problem}", flush=True)
     show(ended)
     broken = [e for e in ended if e.problem]
-    print(f"promised: nothing left, nothing late; {'BROKEN' if broken else 'kept'}")
+    print(f"promised: nothing left, nothing late, nothing missed; {'BROKEN' if broken else 'kept'}")
     return 1 if broken or not ended else 0
 
 
