@@ -13,6 +13,7 @@ import typer
 from harness import __version__
 from harness.cli import words
 from harness.cli.ending import end_with
+from harness.cli.load_app import load_app
 from harness.errors import ExitCode, InvalidError
 
 EPILOG = (
@@ -32,6 +33,7 @@ app = typer.Typer(
 stack_app = typer.Typer(no_args_is_help=True, help="The system under test: up, down, attach.")
 faults_app = typer.Typer(invoke_without_command=True, help="Faults that are not proven healed.")
 baseline_app = typer.Typer(no_args_is_help=True, help="Accepted runs that others are compared to.")
+app.add_typer(load_app, name="load")
 app.add_typer(stack_app, name="stack")
 app.add_typer(faults_app, name="faults")
 app.add_typer(baseline_app, name="baseline")

@@ -60,6 +60,21 @@ def parse_all(
     return scenarios
 
 
+def parse_one(path: Path, profile: str | None, overrides: tuple[str, ...]) -> Scenario:
+    """One scenario file with everything laid over it.
+
+    Raises:
+        ScenarioError: The file has problems.
+    """
+    (scenario,) = parse_all((path,), profile, overrides)
+    return scenario
+
+
+def max_rate_per_s(path: Path) -> float | None:
+    """The highest arrival rate that the guards of a scenario file's project allow."""
+    return guards_of(_root_of(path)).max_rate_per_s
+
+
 def root_of(scenario: Scenario) -> Path:
     """The folder that the paths in a scenario are relative to."""
     return _root_of(Path(scenario.path))

@@ -8,6 +8,7 @@ import secrets
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from harness.cli.project import Permission, parse_all, permitted, root_of
 from harness.cli.target import target_of
 from harness.conclusion import Conclusion, conclude
 from harness.errors import ExitCode, InvalidError
+from harness.evidence import Evidence
 from harness.files import lever, project_root
 from harness.handed_on import handed_on
 from harness.load.locust import LocustLoad
@@ -135,21 +137,35 @@ class _Watcher:
 
 
 def _run_one(scenario: Scenario, request: Request, allowed: Permission) -> ExitCode:
-    kept = words.kept()
-    folder = store.create(request.out, scenario.name, time.time(), kept)
+    folder = store.create(request.out, scenario.name, time.time(), words.kept())
+
+    def tell(conclusion: Conclusion) -> None:
+        _tell(conclusion, folder, request.output)
+
     try:
-        return _run_in(scenario, request, folder, allowed, kept)
+        _, conclusion = execute(scenario, request, folder, allowed, tell)
+        return ExitCode(conclusion.result["verdict"]["exit_code"])
     finally:
         folder.close()
 
 
-def _run_in(
+def execute(
     scenario: Scenario,
     request: Request,
     folder: store.RunFolder,
     allowed: Permission,
-    kept: Redactor,
-) -> ExitCode:
+    tell: Callable[[Conclusion], None],
+) -> tuple[Evidence, Conclusion]:
+    """Run one scenario, judge it, leave every document in its folder, and tell.
+
+    Args:
+        scenario: What to run.
+        request: What was asked for on the command line.
+        folder: The run's own, which is new.
+        allowed: What the guards said.
+        tell: Told the conclusion while a Ctrl-C is still held back.
+    """
+    kept = words.kept()
     root = root_of(scenario)
     chaos = ChaosToolkit(scenario, root, folder.path, folder.run_id, kept)
     plan = _plan(scenario, folder, chaos)
@@ -190,8 +206,8 @@ def _run_in(
         store.save_evidence(folder, evidence)
         conclusion = conclude(evidence, store.facts_of(plan))
         _publish(folder, conclusion)
-        _tell(conclusion, folder, request.output)
-    return ExitCode(conclusion.result["verdict"]["exit_code"])
+        tell(conclusion)
+    return evidence, conclusion
 
 
 def _plan(scenario: Scenario, folder: store.RunFolder, chaos: ChaosToolkit) -> dict[str, Any]:

@@ -175,6 +175,34 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a margin without a unit": (("compare", "demo", "--margin", "10"), ("--margin",)),
     "a margin of time": (("compare", "demo", "--margin", "10s"), ("--margin", "percentage")),
     "nothing to compare with": (("compare", "demo"), ("No other accepted run", "baseline accept")),
+    "a search without an upper end": (
+        ("load", "find-knee", "good.yaml"),
+        ("how high the search may go", "--highest", "max_rate"),
+    ),
+    "a search from above to below": (
+        ("load", "find-knee", "good.yaml", "--lowest", "50/s", "--highest", "20/s"),
+        ("--lowest", "from 50/s to 20/s"),
+    ),
+    "a search up to no rate": (
+        ("load", "find-knee", "good.yaml", "--highest", "fast"),
+        ("--highest", "fast"),
+    ),
+    "a search in steps of no time": (
+        ("load", "find-knee", "good.yaml", "--highest", "20/s", "--hold", "long"),
+        ("--hold", "long"),
+    ),
+    "a search as wide as it likes": (
+        ("load", "find-knee", "good.yaml", "--highest", "20/s", "--precision", "1"),
+        ("--precision", "percentage"),
+    ),
+    "a search in a missing scenario": (
+        ("load", "find-knee", "nowhere.yaml", "--highest", "20/s"),
+        ("nowhere.yaml", "No such file"),
+    ),
+    "a search under a missing experiment": (
+        ("load", "find-knee", "good.yaml", "--highest", "20/s", "--under", "nothing.json"),
+        ("nothing.json",),
+    ),
     "an unknown schema": (("schema", "everything"), ("everything",)),
     "a --port without a number": (("stack", "up", "--port", "gateway"), ("service=port",)),
     "a --port out of range": (("stack", "up", "--port", "gateway=70000"), ("gateway=70000",)),

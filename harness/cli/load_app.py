@@ -1,0 +1,65 @@
+"""The verbs of `harness load`. Heavy imports wait until a verb needs them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CAPACITY = Path("results/capacity")
+
+
+class Form(StrEnum):
+    """What a verb prints."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+load_app = typer.Typer(no_args_is_help=True, help="How much load the target bears.")
+
+
+@load_app.command("find-knee")
+def find_knee(
+    file: Annotated[Path, typer.Argument(help="Scenario file.")],
+    under: Annotated[
+        str | None, typer.Option(help="Experiment to hold during each step: N-1 capacity.")
+    ] = None,
+    lowest: Annotated[str | None, typer.Option(help="Rate to search from, such as 10/s.")] = None,
+    highest: Annotated[
+        str | None, typer.Option(help="Rate never to exceed; the guards' max_rate is one too.")
+    ] = None,
+    warmup: Annotated[str, typer.Option(help="Load before each step is judged.")] = "3s",
+    hold: Annotated[str, typer.Option(help="How long each rate is judged.")] = "12s",
+    cooldown: Annotated[str, typer.Option(help="Rest between two steps.")] = "3s",
+    precision: Annotated[str, typer.Option(help="How wide the interval may be.")] = "10%",
+    steps: Annotated[int, typer.Option(min=1, max=500, help="End after so many.")] = 40,
+    profile: Annotated[str | None, typer.Option(help="Overlay under `profiles:` to apply.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value, over the file.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the searches.")] = CAPACITY,
+    output: Annotated[Form, typer.Option("-o", "--output", help="What to print.")] = Form.TEXT,
+) -> int:
+    """Find the highest arrival rate at which the steady objectives hold."""
+    from harness.cli import capacity
+
+    return capacity.find_knee(
+        capacity.Asked(
+            file=file,
+            profile=profile,
+            overrides=tuple(settings or ()),
+            under=under,
+            lowest=lowest,
+            highest=highest,
+            warmup=warmup,
+            hold=hold,
+            cooldown=cooldown,
+            precision=precision,
+            most_steps=steps,
+            out=out,
+            output=output,
+        )
+    )
