@@ -89,8 +89,12 @@ def judge_load(
     phase: Phase,
     window: Window | None,
     samples: LoadSamples | None,
+    patience_s: float = math.inf,
 ) -> Check:
-    """A latency, error, availability, degradation or goodput objective in one phase."""
+    """A latency, error, availability, degradation or goodput objective in one phase.
+
+    ``patience_s`` is how long a user waits: a good answer after that is no goodput.
+    """
     if window is None:
         return unmet(objective, phase, "phase_not_reached", f"the run never reached {phase}")
     records = None if samples is None else samples.of(condition.subject)
@@ -108,7 +112,7 @@ def judge_load(
         because = f"no {condition.subject} request was due during {phase}"
         return unmet(objective, phase, "no_samples", because, "Lengthen the phase.")
     if condition.stat == "goodput":
-        return _goodput(objective, condition, phase, window, inside)
+        return _goodput(objective, condition, phase, window, inside, patience_s)
     share = _share(phase, window, inside, flags(condition, inside))
     if quantile_of(condition.stat) is not None:
         return _latency(objective, condition, phase, inside, share)
@@ -199,9 +203,15 @@ def _ratio(
 
 
 def _goodput(
-    objective: Objective, condition: Threshold, phase: Phase, window: Window, records: Records
+    objective: Objective,
+    condition: Threshold,
+    phase: Phase,
+    window: Window,
+    records: Records,
+    patience_s: float,
 ) -> Check:
-    good = int((records["outcome"] == RequestOutcome.GOOD).sum())
+    in_time = latency_s(records) <= patience_s
+    good = int(((records["outcome"] == RequestOutcome.GOOD) & in_time).sum())
     rate = good / window.length_s
     holds = condition.op.holds(rate, condition.limit.value)
     if holds and len(records) < MIN_CENSUS:
@@ -211,7 +221,7 @@ def _goodput(
         objective=objective.text,
         phase=phase,
         outcome=Outcome.PASS if holds else Outcome.FAIL,
-        because=f"{good:,} good answers in {window.length_s:.1f} s are {rate:.1f}/s",
+        because=f"{good:,} good answers in time in {window.length_s:.1f} s are {rate:.1f}/s",
         observed=rate,
         low=rate,
         high=rate,

@@ -166,6 +166,13 @@ def judge_threshold(
             for phase in condition.phases
         )
     return tuple(
-        judge_load(objective, condition, phase, windows.get(phase), evidence.samples)
+        judge_load(
+            objective,
+            condition,
+            phase,
+            windows.get(phase),
+            evidence.samples,
+            evidence.scenario.load.timeout_s,
+        )
         for phase in condition.phases
     )

@@ -376,6 +376,39 @@ def test_more_bad_requests_never_improve_a_verdict(one: int, other: int) -> None
         assert order.index(mild.outcome) <= order.index(harsh.outcome)
 
 
+PATIENCE: dict[str, tuple[Records, float, Outcome, float]] = {
+    "all in time": (run(), 0.5, PASS, 100.0),
+    "a good answer that comes too late is no goodput": (run(slow=120), 0.5, FAIL, 98.0),
+    "it is one for somebody more patient": (run(slow=120), 2.0, PASS, 100.0),
+    "a refusal in time is none either": (run(bad=120), 0.5, FAIL, 98.0),
+    "a fallback in time is none either": (run(degraded=120), 0.5, FAIL, 98.0),
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "patience_s", "outcome", "rate"), PATIENCE.values(), ids=PATIENCE
+)
+def test_goodput_counts_good_answers_within_the_users_patience(
+    found: Records, patience_s: float, outcome: Outcome, rate: float
+) -> None:
+    wanted = objective("orders.goodput >= 99/s during fault")
+    assert isinstance(wanted.condition, Threshold)
+    window = Window(start=START, end=START + 60)
+    check = judge_load(wanted, wanted.condition, Phase.FAULT, window, samples(found), patience_s)
+    assert (check.outcome, check.observed) == (outcome, pytest.approx(rate))
+
+
+def test_the_scenarios_timeout_is_the_users_patience() -> None:
+    wanted = objective("orders.goodput >= 1/s during fault")
+    assert isinstance(wanted.condition, Threshold)
+    found = run(slow=6000)
+    found["completed"] += 5  # later than the 2 s of the scenario
+    windows = {Phase.FAULT: Window(start=START, end=START + 60)}
+    evidence = good_evidence(samples=samples(found))
+    (check,) = judge_threshold(wanted, wanted.condition, windows, evidence)
+    assert (check.outcome, check.observed) == (FAIL, 0.0)
+
+
 # -- Prometheus
 
 
