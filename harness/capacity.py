@@ -8,6 +8,7 @@ from harness import evidence as kinds
 from harness.checks import all_checks
 from harness.errors import InvalidError
 from harness.evidence import Evidence
+from harness.judge import SATURATED_LAG_S, lag_p99_s
 from harness.knee import Answer
 from harness.model import (
     Check,
@@ -19,8 +20,10 @@ from harness.model import (
     Scenario,
     Termination,
     Threshold,
+    Window,
 )
 from harness.objectives import show
+from harness.samples import Kind, within
 from harness.timeline import first, phases
 from harness.verdict import judge_run
 
@@ -108,7 +111,12 @@ def answer_of(evidence: Evidence, rate_per_s: float, phase: Phase) -> Answer:
     if verdict.termination is not Termination.COMPLETED or not checks or void:
         because = ", ".join(void) or "the step did not come to its end"
         return Answer(rate_per_s=rate_per_s, held=None, because=because)
+    late_s = _late_s(evidence, windows[phase])
     broken = [c for c in checks if c.outcome is Outcome.FAIL]
+    if broken and late_s > SATURATED_LAG_S:
+        # Arrivals that come in bunches ask for more than their rate says.
+        because = f"the generator itself was {late_s * 1000:.0f} ms late (p99)"
+        return Answer(rate_per_s=rate_per_s, held=None, because=because)
     if broken:
         return Answer(rate_per_s=rate_per_s, held=False, because=_words(broken[0]))
     if "offered_load_low" in codes:
@@ -122,6 +130,12 @@ def answer_of(evidence: Evidence, rate_per_s: float, phase: Phase) -> Answer:
         sure=not open_checks,
         because=_words((missed or open_checks or checks)[0]),
     )
+
+
+def _late_s(evidence: Evidence, window: Window) -> float:
+    if evidence.samples is None:
+        return 0.0
+    return lag_p99_s(within(evidence.samples.of_kind(Kind.JOURNEY), window))
 
 
 def _observed_holds(scenario: Scenario, check: Check) -> bool:

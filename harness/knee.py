@@ -150,11 +150,14 @@ def search(
         most_steps: After so many the search ends as it stands.
     """
     answers: list[Answer] = []
-    ending = None
+    ending, again = None, False
     while ending is None and len(answers) < most_steps:
         if belief.highest_per_s <= belief.lowest_per_s:
             break
         answers.append(step(belief.ask()))
+        again = answers[-1].held is None and not again
+        if again:
+            continue  # something else on the machine may have been in the way, once
         belief = belief.told(answers[-1])
         ending = belief.ending(precision)
     low, high = belief.interval()

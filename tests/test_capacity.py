@@ -124,6 +124,7 @@ ANSWERS: dict[str, tuple[Evidence, bool | None, bool]] = {
         False,
         True,
     ),
+    "failures while the generator sent in bunches": (stepped(bad=300, every=late), None, True),
     "half of the arrivals are not on record": (stepped(every=half), None, True),
     "the generator died": (stepped(intact=False), None, True),
     "an abort condition held": (

@@ -103,7 +103,19 @@ def test_a_generator_that_is_too_slow_lowers_the_highest_rate() -> None:
 def test_a_generator_that_cannot_even_offer_the_lowest_rate_decides_nothing() -> None:
     knee = found(lambda rate: Answer(rate_per_s=rate, held=None), most_steps=200)
     assert (knee.ending, knee.high_per_s) == (Ending.UNSURE, math.inf)
-    assert len(knee.answers) < 30
+    assert len(knee.answers) < 60
+
+
+def test_a_step_that_was_spoilt_once_is_taken_again() -> None:
+    asked: list[float] = []
+
+    def spoilt(rate: float) -> Answer:
+        asked.append(rate)
+        return Answer(rate_per_s=rate, held=None if len(asked) == 1 else rate <= 500)
+
+    knee = found(spoilt)
+    assert asked[0] == asked[1]
+    assert (knee.ending, knee.low_per_s <= 500 <= knee.high_per_s) == (Ending.FOUND, True)
 
 
 @pytest.mark.parametrize(
