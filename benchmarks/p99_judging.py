@@ -71,7 +71,8 @@ def outcome(flagged: np.ndarray[Any, Any], total: np.ndarray[Any, Any]) -> Outco
 def rate(draw: Callable[[], Outcome], rounds: int) -> tuple[float, float]:
     """Share of passes and of inconclusives."""
     found = [draw() for _ in range(rounds)]
-    return tuple(sum(o is wanted for o in found) / rounds for wanted in _COUNTED)  # type: ignore[return-value]
+    passes, unsure = (sum(o is wanted for o in found) for wanted in _COUNTED)
+    return passes / rounds, unsure / rounds
 
 
 _COUNTED = (Outcome.PASS, Outcome.INCONCLUSIVE)
@@ -143,7 +144,7 @@ def main() -> int:
     print("| requests in 15 s | " + " | ".join(f"{s:.2%} over L" for s in shares) + " |")
     print("| --- |" + " --- |" * len(shares))
     for name, n in (("assistant: 1,000", 1_000), ("recommendations: 2,000", 2_000)):
-        found = [rate(lambda s=s, n=n: healthy(rng, n, s), SECOND_ROUNDS)[1] for s in shares]  # type: ignore[misc]
+        found = [rate(partial(healthy, rng, n, s), SECOND_ROUNDS)[1] for s in shares]
         print(f"| {name} | " + " | ".join(f"{f:.1%}" for f in found) + " |")
     print(f"\n{broken} of {len(SIZES) * len(DISTRIBUTIONS)} cells above what 5 % does by chance")
     return 1 if broken else 0

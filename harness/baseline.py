@@ -1,9 +1,11 @@
 """A run against the accepted ones: differences, and whether one of them is a regression.
 
-One new run is compared with a prediction interval on the logarithm of the observed values:
-the bound which a further run like the accepted ones exceeds with 1 % probability (Student's
-t with n - 1 degrees of freedom, as in Hahn and Meeker, "Statistical Intervals", ch. 4). Below
-ten accepted runs nothing is claimed.
+One new run is compared with the prediction interval of a further run like the accepted ones
+(Student's t with n - 1 degrees of freedom, as in Hahn and Meeker, "Statistical Intervals",
+ch. 4), on the logarithm of the values, or on the arcsine of the root of shares, which may be
+0. All comparisons of a run are one family: by Holm (1979, "A simple sequentially rejective
+multiple test procedure") a run like the accepted ones is called a regression with at most
+1 % probability, however many metrics are compared. Below ten accepted runs nothing is claimed.
 """
 
 from __future__ import annotations
@@ -13,14 +15,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, median, stdev
 
-from scipy.special import stdtrit
+from scipy.special import stdtr
+from scipy.stats import kendalltau
 
 from harness.evidence import BaselineRun
 from harness.judge import unmet
 from harness.model import BaselineThreshold, Check, Gate, Objective, Outcome, Unit
 
 MIN_RUNS = 10
-CONFIDENCE = 0.99
+FALSE_ALARMS = 0.01
+#: A modified z-score beyond this is an outlier (Iglewicz and Hoaglin 1993).
+OUTLIER_Z = 3.5
+DRIFT_P = 0.01
+SHARES = ("errors", "degraded")  #: statistics whose margin is in points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +70,20 @@ def judge_baseline(
     phase: str,
     observed: float | None,
     known: Sequence[float],
+    *,
+    beyond: bool | None = None,
 ) -> Check:
-    """Whether a run is worse than the accepted ones by more than the margin."""
+    """Whether a run is worse than the accepted ones by more than the margin.
+
+    Args:
+        objective: What was asked for.
+        condition: Its parts.
+        phase: Where it was observed.
+        observed: The run's value; None when there is none.
+        known: Those of the accepted runs.
+        beyond: Whether the value is beyond the noise, where a family of comparisons decided
+            that together; None lets this one decide by itself.
+    """
     if observed is None or not math.isfinite(observed):
         because = f"{condition.subject}.{condition.stat} was not observed during {phase}"
         return unmet(objective, phase, "no_samples", because)
@@ -74,17 +93,19 @@ def judge_baseline(
         remedy = "Accept a good run with `harness baseline accept RUN`."
         return replace(unmet(objective, phase, "no_baseline", because, remedy), gate=Gate.WARN)
     middle = median(known)
-    limit = middle * (1 + condition.margin)
-    positive = observed > 0 and min(known) > 0
+    share = condition.stat in SHARES
+    limit = middle + condition.margin if share else middle * (1 + condition.margin)
+    p = p_value(observed, known, share=share)
     outcome, code, because = Outcome.PASS, "", f"{observed:g} against {middle:g} (median)"
-    if len(known) >= MIN_RUNS and not positive:
+    if len(known) >= MIN_RUNS and p is None:
         outcome, code = Outcome.INCONCLUSIVE, "not_positive"
         because += "; values of 0 or less cannot be compared by ratio"
     elif len(known) < MIN_RUNS:
         outcome, code = Outcome.INCONCLUSIVE, "too_few_runs"
         because += f"; {len(known)} accepted runs, {MIN_RUNS} are needed to tell noise from change"
     elif observed > limit:
-        beyond = math.log(observed) > _prediction_bound([math.log(v) for v in known])
+        if beyond is None:
+            beyond = p is not None and p <= FALSE_ALARMS
         outcome = Outcome.FAIL if beyond else Outcome.INCONCLUSIVE
         code = "regression" if beyond else "within_noise"
         because += f", allowed {limit:g}; runs like the accepted ones "
@@ -105,7 +126,51 @@ def judge_baseline(
     )
 
 
-def _prediction_bound(values: Sequence[float]) -> float:
-    n = len(values)
-    t = float(stdtrit(n - 1, CONFIDENCE))
-    return fmean(values) + t * stdev(values) * math.sqrt(1 + 1 / n)
+def p_value(observed: float, known: Sequence[float], *, share: bool) -> float | None:
+    """How likely a further run like the accepted ones is as bad as this or worse.
+
+    None when the values have no such scale: a ratio needs values above 0, and noise needs two.
+    """
+    if len(known) < 2 or (not share and min(observed, *known) <= 0):
+        return None
+    values = [_scaled(v, share=share) for v in known]
+    gap = _scaled(observed, share=share) - fmean(values)
+    spread = stdev(values) * math.sqrt(1 + 1 / len(values))
+    if spread == 0:
+        return 1.0 if gap <= 0 else 0.0
+    return 1.0 - float(stdtr(len(values) - 1, gap / spread))
+
+
+def _scaled(value: float, *, share: bool) -> float:
+    return math.asin(math.sqrt(min(1.0, max(0.0, value)))) if share else math.log(value)
+
+
+def holm(p_values: Sequence[float | None], alarms: float = FALSE_ALARMS) -> tuple[bool, ...]:
+    """Which of a family are beyond chance, with at most this probability of any false one."""
+    tested = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    beyond = [False] * len(p_values)
+    for rank, (p, place) in enumerate(tested):
+        if p > alarms / (len(tested) - rank):
+            break
+        beyond[place] = True
+    return tuple(beyond)
+
+
+def outliers(values: Sequence[float]) -> tuple[int, ...]:
+    """Places of the values that are unlike the others, by the median absolute deviation."""
+    if len(values) < 3:
+        return ()
+    middle = median(values)
+    spread = median(abs(v - middle) for v in values)
+    return tuple(
+        place
+        for place, v in enumerate(values)
+        if spread > 0 and 0.6745 * abs(v - middle) / spread > OUTLIER_Z
+    )
+
+
+def drifts(values: Sequence[float]) -> bool:
+    """Whether the accepted runs themselves go one way, oldest first (Mann–Kendall)."""
+    if len(values) < MIN_RUNS or len(set(values)) == 1:
+        return False
+    return float(kendalltau(range(len(values)), values).pvalue) < DRIFT_P

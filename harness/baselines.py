@@ -67,6 +67,29 @@ def accepted(root: Path, scenario: str, environment_key: str) -> tuple[BaselineR
     )
 
 
+def scenarios(root: Path) -> tuple[str, ...]:
+    """Names of the scenarios of which runs were accepted."""
+    return tuple(sorted(p.name for p in root.iterdir() if p.is_dir())) if root.is_dir() else ()
+
+
+def drop(root: Path, run_id: str) -> Path:
+    """Remove an accepted run and return the file that is gone.
+
+    Raises:
+        InvalidError: No accepted run has this id, or its file cannot be removed.
+    """
+    found = [path for path in root.glob("*/*/*.json") if path.stem == run_id]
+    if not found:
+        raise InvalidError(
+            f"No accepted run in {root} is called {run_id!r}.", "See `harness baseline list`."
+        )
+    try:
+        found[0].unlink()
+    except OSError as error:
+        raise InvalidError(f"{found[0]} cannot be removed: {error.strerror}.") from error
+    return found[0]
+
+
 def environments(root: Path, scenario: str) -> tuple[str, ...]:
     """Keys of the environments in which runs of a scenario were accepted."""
     folder = root / scenario

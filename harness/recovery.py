@@ -3,9 +3,9 @@
 A second is out of bounds when a rolling five-second bin around it violates a condition and
 the second itself does. Recovery is the first instant from which none is, for as long as
 ``sustained`` asks. Low counts from the last bad request and the proven event, high from the
-first good request after it and the call that caused the event. Where only a share of the
-requests failed, one good answer proves little: high waits for as many as would have shown a
-further failure with 95 % probability.
+answer to the first good request after it and the call that caused the event. Where only a
+share of the requests failed, one good answer proves little: high waits for as many as would
+have shown a further failure with 95 % probability.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ def judge_recovery(
     end = _end_of_trouble(conditions, bad, injected_at, observed_until, origin, sustained_s)
     if end is None:
         return recovery("not_recovered", max(0.0, observed_until - origin.proven_at), None)
-    second, last_bad, first_good = end
+    second, last_bad, first_good, answered = end
     low = max(0.0, last_bad - origin.proven_at)
-    high = max(low, first_good - origin.called_at, 0.0)
+    high = max(low, answered - origin.called_at, 0.0)
     relapsed = bool(bad[second + 1 :].any())
     if first_good <= origin.called_at:
         return recovery("relapsed" if relapsed else "mitigated", 0.0, 0.0, first_good)
@@ -117,7 +117,7 @@ def _end_of_trouble(
     observed_until: float,
     origin: Origin,
     sustained_s: float,
-) -> tuple[int, float, float] | None:
+) -> tuple[int, float, float, float] | None:
     """The first bad second after which all was well for ``sustained_s``, and its edges.
 
     A lull while the fault is still held is no recovery from the heal: only what is well
@@ -137,12 +137,16 @@ def _end_of_trouble(
     return None
 
 
-def _edges(conditions: Sequence[Flagged], start: float, end: float) -> tuple[float, float] | None:
-    """Last violating request of the last bad second, and the first one after it that is fine.
+def _edges(
+    conditions: Sequence[Flagged], start: float, end: float
+) -> tuple[float, float, float] | None:
+    """Last violating request of the last bad second, the first fine one after it, its answer.
 
     None when nothing fine came after it: silence is not recovery.
     """
-    last_bad, fine = start, []
+    last_bad = start
+    fine: list[float] = []
+    answered: list[float] = []
     for condition in conditions:
         at = condition.records["intended"]
         violating = at[condition.violates & (at >= start) & (at < end)]
@@ -150,13 +154,16 @@ def _edges(conditions: Sequence[Flagged], start: float, end: float) -> tuple[flo
             last_bad = max(last_bad, float(violating.max()))
     for condition in conditions:
         at = condition.records["intended"]
-        after = np.sort(at[~condition.violates & (at > last_bad)])
+        after = condition.records[~condition.violates & (at > last_bad)]
+        after = after[np.argsort(after["intended"], kind="stable")]
         recent = condition.violates[(at > last_bad - 1) & (at <= last_bad)]
         needed = _good_needed(float(recent.mean()) if len(recent) else 1.0)
         if len(after) < needed:
             return None
-        fine.append(float(after[needed - 1]))
-    return last_bad, max(fine)
+        fine.append(float(after["intended"][needed - 1]))
+        # It may be due in the outage and be met after it: only an answer proves anything.
+        answered.append(float(after["completed"][:needed].max()))
+    return last_bad, max(fine), max(answered)
 
 
 def _good_needed(failing: float) -> int:

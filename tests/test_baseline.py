@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.baseline import MIN_RUNS, Difference, differences, judge_baseline
+from harness.baseline import (
+    MIN_RUNS,
+    Difference,
+    differences,
+    drifts,
+    holm,
+    judge_baseline,
+    outliers,
+    p_value,
+)
 from harness.evidence import BaselineRun
 from harness.model import BaselineThreshold, Check, Gate, Outcome
 from tests.builders import checks_of, good_evidence, healthy_records, objective, samples, scenario
@@ -231,3 +240,107 @@ def test_differences(
             runs=len(known),
         ),
     )
+
+
+# -- a family of comparisons
+
+
+@pytest.mark.parametrize(
+    ("p_values", "expected"),
+    [
+        ([], ()),
+        ([0.009], (True,)),
+        ([0.011], (False,)),
+        ([0.009, 0.5], (False, False)),
+        ([0.004, 0.5], (True, False)),
+        ([0.009, 0.004], (True, True)),
+        ([0.006, 0.006], (False, False)),
+        ([None, 0.009], (False, True)),
+    ],
+    ids=[
+        "none",
+        "one beyond chance",
+        "one that is not",
+        "two share the risk",
+        "beyond a half of it",
+        "the second may use all that is left",
+        "the first must be beyond its half",
+        "what could not be compared takes no risk",
+    ],
+)
+def test_a_family_shares_its_risk(p_values: list[float | None], expected: tuple[bool, ...]) -> None:
+    assert holm(p_values) == expected
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_holm_finds_at_least_what_bonferroni_finds(p_values: list[float]) -> None:
+    for p, beyond in zip(p_values, holm(p_values), strict=True):
+        assert beyond or p > 0.01 / len(p_values)
+        assert not beyond or p <= 0.01
+
+
+def test_a_family_in_a_run_is_judged_together() -> None:
+    """What one comparison alone would call a regression, one of many does not."""
+    both = ["orders.p99 <= baseline +1% during steady", "browse.p99 <= baseline +1% during steady"]
+    observed = checks_of(good_evidence())[0].observed
+    assert observed is not None
+    for place in range(200):
+        known = [observed * (0.95 - place / 500) * (1 + n / 100) for n in range(10)]
+        p = p_value(observed, known, share=False)
+        assert p is not None
+        if 0.005 < p <= 0.01:
+            break
+    runs = tuple(
+        BaselineRun(
+            run_id=f"{n}",
+            values={("orders.p99", "steady"): v, ("browse.p99", "steady"): observed * (1 + n / 50)},
+        )
+        for n, v in enumerate(known)
+    )
+    one = checks_of(good_evidence(scenario=scenario(both[:1]), baselines=runs))[0]
+    two = checks_of(good_evidence(scenario=scenario(both), baselines=runs))[0]
+    assert (one.code, two.code) == ("regression", "within_noise")
+
+
+SHARE_CASES: dict[str, tuple[float, list[float], str]] = {
+    "never an error, as ever": (0.0, [0.0] * 10, ""),
+    "half a point more is within a margin of one": (0.005, [0.0] * 10, ""),
+    "errors where there never were any": (0.02, [0.0] * 10, "regression"),
+    "more than ever": (0.06, [0.01, 0.012, 0.009, 0.011, 0.01] * 2, "regression"),
+    "accepted runs do that too": (0.06, [0.0, 0.09, 0.01, 0.05, 0.002] * 2, "within_noise"),
+}
+
+
+@pytest.mark.parametrize("row", SHARE_CASES.values(), ids=SHARE_CASES.keys())
+def test_the_margin_of_a_share_is_in_points(row: tuple[float, list[float], str]) -> None:
+    observed, known, code = row
+    wanted = objective("orders.errors <= baseline +1% during steady")
+    assert isinstance(wanted.condition, BaselineThreshold)
+    assert judge_baseline(wanted, wanted.condition, "steady", observed, known).code == code
+
+
+def test_errors_are_compared_in_a_run() -> None:
+    wanted = scenario(["orders.errors <= baseline +1% during steady"])
+    runs = tuple(
+        BaselineRun(run_id=f"{n}", values={("orders.errors", "steady"): 0.0}) for n in range(10)
+    )
+    (check, *_) = checks_of(good_evidence(scenario=wanted, baselines=runs))
+    assert (check.outcome, check.observed) == (PASS, 0.0)
+
+
+# -- the accepted runs themselves
+
+
+def test_a_run_unlike_the_others_is_listed() -> None:
+    assert outliers([*STABLE, 0.2]) == (10,)
+    assert outliers(STABLE) == ()
+    assert outliers([1.0, 9.0]) == ()
+    assert outliers([0.0] * 9 + [5.0]) == ()  # without any spread nothing can be said
+
+
+def test_a_baseline_that_goes_one_way_drifts() -> None:
+    assert drifts([0.1 * 1.02**n for n in range(12)])
+    assert drifts([0.1 / 1.02**n for n in range(12)])
+    assert not drifts(STABLE)
+    assert not drifts([0.1] * 20)
+    assert not drifts([0.1, 0.2, 0.3])

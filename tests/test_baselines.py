@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness import baselines
+from harness.cli import accepted
 from harness.errors import InvalidError, StoreError
 
 
@@ -143,3 +144,72 @@ def test_a_binary_baseline_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidError, match="is damaged"):
         baselines.accepted(tmp_path, "demo", "env-1")
+
+
+# -- list, show, drop
+
+
+def test_accepted_runs_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("b", "a"):
+        baselines.accept(tmp_path, result(run_id=name))
+    baselines.accept(tmp_path, result(run_id="c", scenario={"name": "other"}))
+    assert baselines.scenarios(tmp_path) == ("demo", "other")
+    accepted.list_runs(tmp_path, None, "text")
+    assert capsys.readouterr().out == "demo  env-1  a\ndemo  env-1  b\nother  env-1  c\n"
+    accepted.list_runs(tmp_path, "other", "json")
+    rows = json.loads(capsys.readouterr().out)
+    assert rows == [{"scenario": "other", "environment": "env-1", "run_id": "c"}]
+
+
+def test_nothing_accepted_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    accepted.list_runs(tmp_path / "nowhere", None, "text")
+    assert "No run is accepted" in capsys.readouterr().err
+    with pytest.raises(InvalidError, match="No run of 'demo' is accepted"):
+        accepted.show(tmp_path, "demo", "text")
+
+
+def observed(run_id: str, value: float) -> dict[str, Any]:
+    text = "orders.p99 < 250ms during steady"
+    check = {"objective": text, "phase": "steady", "observed": value}
+    return result(run_id=run_id, checks=[check])
+
+
+def test_the_values_of_accepted_runs_are_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(11):
+        baselines.accept(tmp_path, observed(f"run-{n:02}", 0.1 * 1.02**n))
+    accepted.show(tmp_path, "demo", "text")
+    text = capsys.readouterr().out
+    assert "demo in env-1: 11 accepted runs\n" in text
+    assert "orders.p99 < 250ms during steady [steady]: 0.110408, 0.1 to 0.121899" in text
+    assert "it drifts" in text
+    accepted.show(tmp_path, "demo", "json")
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["runs"], row["outliers"], row["drifts"]) == (11, [], True)
+
+
+def test_an_outlier_is_listed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for n, value in enumerate((0.1, 0.101, 0.099, 0.102, 0.9)):
+        baselines.accept(tmp_path, observed(f"run-{n}", value))
+    accepted.show(tmp_path, "demo", "text")
+    text = capsys.readouterr().out
+    assert "5 accepted runs (10 are needed to judge by)" in text
+    assert "unlike the others: run-4" in text
+
+
+def test_a_dropped_run_is_gone_and_only_that(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        baselines.accept(tmp_path, result(run_id=name))
+    assert accepted.drop(tmp_path, "a") == 0
+    assert [r.run_id for r in baselines.accepted(tmp_path, "demo", "env-1")] == ["b"]
+    with pytest.raises(InvalidError, match="is called 'a'"):
+        accepted.drop(tmp_path, "a")
+
+
+@pytest.mark.parametrize("name", ["", "*", "../b", "b.json"])
+def test_what_is_no_id_drops_nothing(name: str, tmp_path: Path) -> None:
+    baselines.accept(tmp_path, result(run_id="b"))
+    with pytest.raises(InvalidError):
+        accepted.drop(tmp_path, name)
+    assert len(baselines.accepted(tmp_path, "demo", "env-1")) == 1

@@ -222,6 +222,41 @@ def baseline_accept(
     return documents.accept(out, run, baselines)
 
 
+@baseline_app.command("list")
+def baseline_list(
+    scenario: Annotated[str | None, typer.Argument(help="Only this scenario.")] = None,
+    baselines: Annotated[Path, typer.Option(help="Folder of accepted runs.")] = BASELINES,
+    output: Output = Form.TEXT,
+) -> int:
+    """List the accepted runs: scenario, environment, run."""
+    from harness.cli import accepted
+
+    return accepted.list_runs(baselines, scenario, output)
+
+
+@baseline_app.command("show")
+def baseline_show(
+    scenario: Annotated[str, typer.Argument(help="Name of the scenario.")],
+    baselines: Annotated[Path, typer.Option(help="Folder of accepted runs.")] = BASELINES,
+    output: Output = Form.TEXT,
+) -> int:
+    """Show each value of the accepted runs: median, range, outliers, drift."""
+    from harness.cli import accepted
+
+    return accepted.show(baselines, scenario, output)
+
+
+@baseline_app.command("drop")
+def baseline_drop(
+    run: Annotated[str, typer.Argument(help="Id of an accepted run.")],
+    baselines: Annotated[Path, typer.Option(help="Folder of accepted runs.")] = BASELINES,
+) -> int:
+    """Take a run out of the baseline; commit that its file is gone."""
+    from harness.cli import accepted
+
+    return accepted.drop(baselines, run)
+
+
 @stack_app.command("up")
 def stack_up(
     driver: Annotated[Driver, typer.Option("--stack", help="Driver.")] = Driver.LOCAL,
