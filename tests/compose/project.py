@@ -84,8 +84,8 @@ def running(folder: Path) -> Iterator[ComposeStack]:
     stack = ComposeStack(f"harness-test-{secrets.token_hex(3)}", file)
     try:
         stack.up(lambda _: None)
-        with closing(Toxiproxy(f"http://127.0.0.1:{ports['api']}")) as server:
-            server.create(name=EDGE, listen=f"[::]:{PROXY_PORT}", upstream="back:8000")
+        server = Toxiproxy(f"http://127.0.0.1:{ports['api']}")
+        server.create(name=EDGE, listen=f"[::]:{PROXY_PORT}", upstream="back:8000")
         yield stack
     finally:
         stack.down()
