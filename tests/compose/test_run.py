@@ -31,7 +31,8 @@ objectives:
 
 def run(folder: Path, project: str) -> tuple[int, str]:
     (folder / "experiments").mkdir()  # makes it a project of its own, with guards of its own
-    (folder / "harness.toml").write_text("[guards]\nstacks = ['compose']\n")
+    guards = "[guards]\nstacks = ['compose']\nprojects = ['harness-test-*', 'nobody-has-this']\n"
+    (folder / "harness.toml").write_text(guards)
     (folder / "scenario.yaml").write_text(SCENARIO.format(project=project))
     done = subprocess.run(
         [sys.executable, "-m", "harness", "run", "scenario.yaml", "-o", "json"],
