@@ -110,8 +110,8 @@ CASES: Mapping[str, Case] = {
     ),
     "the journal cannot be written": Case(
         (1, False),
-        4,
-        frozenset({"activity_failed"}),
+        3,
+        frozenset({"error"}),
         method=(call("block", path="chaos-journal.json"),),
     ),
     "SIGTERM in an action": Case(

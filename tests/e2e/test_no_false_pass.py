@@ -95,7 +95,7 @@ def test_losing_prometheus_is_inconclusive_after_healing(harness: Command, tmp_p
 def test_a_misspelt_metric_is_no_zero(harness: Command, tmp_path: Path) -> None:
     ended = harness.run(written(tmp_path, QUICK.replace("fallback_total", "falback_total")))
     assert ended.code == 4
-    assert "no_data" in ended.reasons
+    assert "unknown_metric" in ended.reasons
     assert ended.result["faults"] == []
 
 
