@@ -11,12 +11,11 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import experiment, processes
+from harness import experiment, processes, scratch
 from harness.descriptor import StackDescriptor
 from harness.errors import ChaosError, InvalidError
 from harness.experiment import OURS
@@ -62,7 +61,7 @@ class ChaosToolkit:
     ) -> None:
         self._named = (*scenario.environment, *scenario.secrets)
         self._redactor = redactor or Redactor()
-        self._private: tempfile.TemporaryDirectory[str] | None = None
+        self._private: Path | None = None
         self._log = RedactedLog(folder / LOG, self._redactor)
         self._folder = folder
         self._run_id = run_id
@@ -158,8 +157,7 @@ class ChaosToolkit:
 
         Values are handed over in a file, because arguments can be seen by everybody.
         """
-        self._private = tempfile.TemporaryDirectory(prefix="harness-experiment-")
-        folder = Path(self._private.name)
+        self._private = folder = scratch.make(self._folder)
         values = {name: str(value) for name, value in self._arguments.items()}
         for name, data in ((EXPERIMENT, self._experiment), (VARIABLES, {"configuration": values})):
             (folder / name).write_text(json.dumps(data))
@@ -170,11 +168,11 @@ class ChaosToolkit:
         self._log.close()
         if self._private is None:
             return
-        journal = Path(self._private.name) / JOURNAL
+        journal = self._private / JOURNAL
         if journal.exists():
             kept = _without_secrets(journal.read_bytes(), self._redactor)
             write_durably(self._folder / JOURNAL, kept)
-        self._private.cleanup()
+        scratch.remove(self._folder)
         self._private = None
 
     def activities(self) -> tuple[Activity, ...]:

@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 
+from harness import scratch
+from harness.errors import StoreError
 from harness.guardian_process import FAREWELL, READY
 from harness.offspring import end_offspring
 from harness.recover import Healed, heal_all, recover
@@ -44,6 +46,10 @@ def main(stack_id: str, run_folder: str = "") -> int:
     if run_folder and not ended_well:
         for command in end_offspring(Path(run_folder)):
             _say(f"ended what the experiment had started: {command}")
+        try:
+            scratch.remove(Path(run_folder))
+        except StoreError as error:
+            _say(str(error))
     return _finish(log, ended_well=ended_well)
 
 

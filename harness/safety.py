@@ -6,6 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from harness import scratch
 from harness.control import identity_of
 from harness.errors import InvalidError
 from harness.files import LockHeldError, locked, run_lock
@@ -38,6 +39,7 @@ class Safety:
 
         Raises:
             InvalidError: Another run holds the stack.
+            StoreError: What an earlier run left of its secrets cannot be removed.
             InfrastructureError: The guardian did not come alive.
         """
         try:
@@ -54,6 +56,7 @@ class Safety:
                 "Wait for that run to end, or stop it with `harness stop`.",
             ) from error
         found = recover(self._log)
+        scratch.remove_abandoned()
         self._log.prune(now())
         if found.clean:
             self._guardian = GuardianProcess(

@@ -66,6 +66,7 @@ LAYERS = {
     "processes": 3.0,
     "toxiproxy": 3.02,
     "control": 3.0,
+    "scratch": 3.01,
     "docker_engine": 3.0,
     "namespace": 3.0,
     "container_host": 3.02,

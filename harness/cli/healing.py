@@ -10,6 +10,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from harness import scratch
 from harness.cli import words
 from harness.control import identity_of
 from harness.errors import ExitCode, InfrastructureError, InvalidError
@@ -86,6 +87,8 @@ def recover_all(stack: str | None, output: str) -> int:
             words.say(f"{row['state']:<10} {row['id']}  {row['what']}  (stack {row['stack']})")
         clean = busy is None and all(r["state"] == "healed" for r in rows)
         words.say("clean" if clean else "NOT clean")
+    for folder in scratch.remove_abandoned():
+        words.note(f"removed {folder}, which a killed run had left")
     if any(r["state"] != "healed" for r in rows):
         return ExitCode.DIRTY
     if busy is not None:
