@@ -25,6 +25,7 @@ from typing import Any
 
 from _proxied import EDGE, STACK, Target, quantile, target
 
+from harness.arrivals import constant
 from harness.chaos import ChaosToolkit
 from harness.descriptor import StackDescriptor
 from harness.fakes import World, lab
@@ -123,7 +124,12 @@ def scenario() -> Scenario:
         path="storm.yaml",
         stack=StackSpec(driver="local"),
         load=LoadSpec(
-            profile="-", http=(), service=None, arrivals_per_s=50, timeout_s=0.2, max_in_flight=50
+            profile="-",
+            http=(),
+            service=None,
+            arrivals=constant(50),
+            timeout_s=0.2,
+            max_in_flight=50,
         ),
         experiment=None,
         arguments={},

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from _stacks import embedded
 
+from harness.arrivals import constant
 from harness.histogram import Histogram
 from harness.load.locust import LocustLoad
 from harness.model import LoadSpec
@@ -48,7 +49,7 @@ def ours() -> tuple[float, float, int]:
         profile="_open_loop.py",
         http=(),
         service=None,
-        arrivals_per_s=RATE_PER_S,
+        arrivals=constant(RATE_PER_S),
         timeout_s=10,
         max_in_flight=1000,
     )

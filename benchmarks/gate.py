@@ -24,6 +24,7 @@ import numpy as np
 from _stacks import embedded
 from scipy.stats import binom
 
+from harness.arrivals import constant
 from harness.baseline import SHARES, holm, p_value
 from harness.load.locust import LocustLoad
 from harness.model import LoadSpec, Window
@@ -134,7 +135,7 @@ def _recorded(base_url: str) -> Run:
         profile="loadtests/shop.py",
         http=(),
         service=None,
-        arrivals_per_s=RATE_PER_S,
+        arrivals=constant(RATE_PER_S),
         timeout_s=2,
         max_in_flight=200,
     )

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import lfilter
 
+from harness.arrivals import constant
 from harness.evidence import Evidence
 from harness.growth_checks import growth_check
 from harness.model import (
@@ -135,7 +136,7 @@ EMPTY = Scenario(
         profile=None,
         http=(),
         service=None,
-        arrivals_per_s=1,
+        arrivals=constant(1),
         timeout_s=1,
         max_in_flight=1,
     ),

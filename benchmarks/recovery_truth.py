@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.arrivals import constant
 from harness.load.locust import LocustLoad
 from harness.model import LoadSpec, Recovery, RecoveryFrom
 from harness.recovery import Flagged, Origin, judge_recovery
@@ -130,7 +131,7 @@ def real(rng: np.random.Generator) -> list[Outage]:
         profile="_open_loop.py",
         http=(),
         service=None,
-        arrivals_per_s=RATE_PER_S,
+        arrivals=constant(RATE_PER_S),
         timeout_s=2,
         max_in_flight=200,
     )

@@ -86,7 +86,9 @@ def _observe(
     condition: BaselineThreshold, phase: Phase, windows: Windows, evidence: Evidence
 ) -> float | None:
     window = windows.get(phase)
-    records = None if evidence.samples is None else evidence.samples.of(condition.subject)
+    records = (
+        None if evidence.samples is None else evidence.samples.of(condition.subject, condition.stat)
+    )
     quantile = quantile_of(condition.stat)
     if window is None or records is None:
         return None

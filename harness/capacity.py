@@ -25,12 +25,14 @@ from harness.model import (
 from harness.objectives import show
 from harness.samples import Kind, within
 from harness.timeline import first, phases
+from harness.units import show_duration
 from harness.verdict import judge_run
 
 #: Reasons that speak of the generator or the harness, never of the target.
 NOT_THE_TARGETS = frozenset(
     (
-        *("load_saturated", "load_lost", "no_load", "samples_missing", "impossible_times"),
+        *("load_saturated", "load_lost", "worker_lost", "no_load", "samples_missing"),
+        *("impossible_times",),
         *("fault_not_applied", "fault_not_held", "metrics_lost", "no_samples", "check_error"),
     )
 )
@@ -58,7 +60,8 @@ def step_scenario(scenario: Scenario, plan: StepPlan) -> Scenario:
     what N-1 capacity means; the experiment must have a setting called ``hold``.
 
     Raises:
-        InvalidError: The scenario says nothing of its steady phase.
+        InvalidError: The scenario says nothing of its steady phase, or its load does not come
+            at one rate once the warm-up is over.
     """
     objectives = tuple(
         _in_phase(objective.condition, plan.phase)
@@ -72,6 +75,7 @@ def step_scenario(scenario: Scenario, plan: StepPlan) -> Scenario:
             f"{scenario.path} has no objective `during steady`, so no rate could be too high.",
             "Add one, such as `orders.p99 < 250ms during steady`.",
         )
+    _refuse_a_ramp(scenario, plan)
     under = plan.under is not None
     phase_plan = PhasePlan(
         warmup_s=plan.warmup_s,
@@ -88,6 +92,18 @@ def step_scenario(scenario: Scenario, plan: StepPlan) -> Scenario:
         objectives=objectives,
         only_affects=(),
     )
+
+
+def _refuse_a_ramp(scenario: Scenario, plan: StepPlan) -> None:
+    """What is judged must have come at the rate that the step is about, all of it."""
+    arrivals, start_s = scenario.load.arrivals, plan.warmup_s
+    whole = 0.0 if arrivals is None else arrivals.peak_per_s * plan.hold_s
+    if arrivals is None or arrivals.expected(start_s, start_s + plan.hold_s) < whole * (1 - 1e-6):
+        raise InvalidError(
+            f"{scenario.path}: the load is not at its rate after {show_duration(start_s)} of "
+            "warm-up: a system that is only attached to is approached by a ramp.",
+            "Give a longer --warmup, such as 10s.",
+        )
 
 
 def _in_phase(condition: Threshold, phase: Phase) -> Objective:

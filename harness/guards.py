@@ -190,12 +190,8 @@ def rulings(
             found.append(_named(key, getattr(guards, key), option, options.get(option)))
     found += [_host(guards, driver, what, url) for what, url in sorted(urls.items())]
     found.append(_count(guards, scenario, targets))
-    rate, limit = scenario.load.arrivals_per_s, guards.max_rate_per_s
-    if limit is not None:
-        over = f"{rate:g}/s are more than {limit:g}/s" if rate > limit else ""
-        found.append(
-            Ruling(guard="max_rate", allows=f"{limit:g}/s", asked=f"{rate:g}/s", against=over)
-        )
+    if guards.max_rate_per_s is not None:
+        found.append(_rated(guards.max_rate_per_s, scenario.load.peak_per_s))
     return tuple(found)
 
 
@@ -293,6 +289,20 @@ def _count(guards: Guards, scenario: Scenario, targets: Sequence[str]) -> Ruling
         allows=str(limit),
         asked=f"{len(distinct)}",
         against=over if len(distinct) > limit else "",
+    )
+
+
+def _rated(limit: float, peak_per_s: float | None) -> Ruling:
+    """The highest planned rate decides; a closed loop has none that anybody could know."""
+    if peak_per_s is None:
+        against = f"the rate of a closed loop has no limit, and {limit:g}/s is one"
+    else:
+        against = f"{peak_per_s:g}/s are more than {limit:g}/s" if peak_per_s > limit else ""
+    return Ruling(
+        guard="max_rate",
+        allows=f"{limit:g}/s",
+        asked="" if peak_per_s is None else f"{peak_per_s:g}/s",
+        against=against,
     )
 
 

@@ -39,8 +39,10 @@ from harness.statistics import Share, census, quantile_bounds, requests_needed, 
 from harness.units import show_duration
 
 SATURATED_LAG_S = 0.050
+NO_SOCKETS = "The generator ran out of sockets: raise `ulimit -n`, or use several machines."
 MIN_CENSUS = 10  #: fewer requests than these are an anecdote: enough to fail, never to pass
 
+_SHARES = {"degraded": RequestOutcome.DEGRADED, "truncated": RequestOutcome.TRUNCATED}
 Windows = Mapping[Phase, Window]
 Flags = NDArray[np.bool_]
 
@@ -71,9 +73,10 @@ def flags(condition: Threshold, records: Records) -> Flags:
         return ~(latency <= limit) if condition.op is Op.LE else ~(latency < limit)
     if condition.stat == "availability":
         return ~is_bad(records)
-    if condition.stat == "degraded":
-        degraded: Flags = records["outcome"] == RequestOutcome.DEGRADED
-        return degraded
+    named = _SHARES.get(condition.stat)
+    if named is not None:
+        of_name: Flags = records["outcome"] == named
+        return of_name
     return is_bad(records)
 
 
@@ -97,7 +100,7 @@ def judge_load(
     """
     if window is None:
         return unmet(objective, phase, "phase_not_reached", f"the run never reached {phase}")
-    records = None if samples is None else samples.of(condition.subject)
+    records = None if samples is None else samples.of(condition.subject, condition.stat)
     if samples is None or records is None:
         known = "nothing" if samples is None else ", ".join(samples.names()) or "nothing"
         return unmet(
@@ -150,7 +153,9 @@ def _latency(
     if outcome is Outcome.FAIL and late_s > SATURATED_LAG_S:
         outcome, code = Outcome.INCONCLUSIVE, "load_saturated"
         counted += f"; but the generator itself was {late_s * 1000:.0f} ms late (p99)"
-        remedy = "Lower the arrival rate, or give the generator more CPU."
+        remedy = "Lower the arrival rate, or give the generator more CPU or workers."
+    elif outcome is Outcome.FAIL and _own_doing(records, share, Op.LE, allowed_share(condition)):
+        outcome, code, remedy = Outcome.INCONCLUSIVE, "load_saturated", NO_SOCKETS
     return Check(
         objective=objective.text,
         phase=phase,
@@ -174,13 +179,31 @@ def lag_p99_s(records: Records) -> float:
     return float(np.quantile(lag, 0.99)) if len(lag) else 0.0
 
 
-_WORDS = {"errors": "failed", "degraded": "got a fallback answer", "availability": "were answered"}
+def _own_doing(records: Records, share: Share, op: Op, limit: float) -> bool:
+    """Whether the limit would hold, had the generator's own failures been good answers.
+
+    Then nobody knows: the target never saw those requests.
+    """
+    own = int((records["outcome"] == RequestOutcome.GENERATOR).sum())
+    spared = share.flagged - own if op in (Op.LT, Op.LE, Op.EQ) else share.flagged + own
+    return own > 0 and op.holds(spared / share.total, limit)
+
+
+_WORDS = {
+    "truncated": "broke off",
+    "errors": "failed",
+    "degraded": "got a fallback answer",
+    "availability": "were answered",
+}
 
 
 def _ratio(
     objective: Objective, condition: Threshold, phase: Phase, records: Records, share: Share
 ) -> Check:
     outcome, code, remedy = decide_share(share, condition.limit.value, condition.op, phase)
+    counts_own = outcome is Outcome.FAIL and condition.stat in ("errors", "availability")
+    if counts_own and _own_doing(records, share, condition.op, condition.limit.value):
+        outcome, code, remedy = Outcome.INCONCLUSIVE, "load_saturated", NO_SOCKETS
     because = f"{share.flagged:,} of {share.total:,} requests {_WORDS[condition.stat]}"
     bad = outcome_counts(records[is_bad(records)])
     if bad and condition.stat in ("errors", "availability"):

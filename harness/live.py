@@ -9,7 +9,7 @@ import numpy as np
 from harness.judge import allowed_share, flags
 from harness.model import Op, Scenario, Threshold, Unit
 from harness.objectives import quantile_of
-from harness.samples import Kind, LoadSamples, RequestOutcome, is_bad
+from harness.samples import Kind, LoadSamples, RequestOutcome, is_bad, waits_in_stream
 
 RECENT_S = 2.0
 
@@ -20,7 +20,7 @@ def tripped(condition: Threshold, samples: LoadSamples, now: float) -> bool:
     A second counts as soon as something of it is recorded; one of which nothing is known yet
     (its requests are still on their way) neither breaks nor makes the condition.
     """
-    records = samples.of(condition.subject)
+    records = samples.of(condition.subject, condition.stat)
     if records is None or condition.for_s is None:
         return False
     newest = int(np.floor(now - samples.zero))
@@ -72,6 +72,8 @@ def _latency_limits_ms(scenario: Scenario) -> dict[str, float]:
     limits: dict[str, float] = {}
     for objective in scenario.objectives:
         condition = objective.condition
-        if isinstance(condition, Threshold) and condition.limit.unit is Unit.SECONDS:
+        if not isinstance(condition, Threshold) or waits_in_stream(condition.stat):
+            continue
+        if condition.limit.unit is Unit.SECONDS:
             limits.setdefault(condition.subject, condition.limit.value * 1000)
     return limits

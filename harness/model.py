@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.errors import InvalidError
+from harness.offered import LoadSpec as LoadSpec  # noqa: PLC0414 - a part of the model
 from harness.slis import Sli
 
 
@@ -172,28 +173,6 @@ class StackSpec:
 
     driver: str
     options: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadSpec:
-    """Offered load: a locustfile or a list of HTTP requests, at a constant arrival rate.
-
-    ``timeout_s`` is the time after which a user has given up, counted from the send.
-    """
-
-    profile: str | None
-    http: tuple[str, ...]
-    service: str | None
-    arrivals_per_s: float
-    timeout_s: float
-    max_in_flight: int
-
-    def __post_init__(self) -> None:
-        """Refuse a load that cannot exist."""
-        if not 0 < self.arrivals_per_s < math.inf:
-            raise InvalidError(f"The arrival rate {self.arrivals_per_s:g}/s must be above 0.")
-        if not 0 < self.timeout_s < math.inf:
-            raise InvalidError(f"The load timeout {self.timeout_s:g} s must be above 0.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

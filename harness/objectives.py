@@ -36,11 +36,11 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<word>[A-Za-z_][\w-]*)|(?P<quantity>[+-]?(?:\d|\.\d)[\w.%]*(?:/[smh]\b)?)"
     r"|(?P<sign><=|>=|==|<|>|,|\.|\+))"
 )
-QUANTILE = re.compile(r"p(\d{1,2})(\d*)")
-LOAD_STATS = ("errors", "availability", "degraded", "goodput")
+QUANTILE = re.compile(r"(?:(?:ttft|gap)_)?p(\d{1,2})(\d*)")
+LOAD_STATS = ("errors", "availability", "degraded", "truncated", "goodput")
 SERIES_STATS = ("min", "max", "mean", "last")
 RUN_STATS = ("lost", "duplicated")
-_RATIO_STATS = ("errors", "availability", "degraded")
+_RATIO_STATS = ("errors", "availability", "degraded", "truncated")
 
 
 class ObjectiveError(ValueError):
@@ -49,6 +49,8 @@ class ObjectiveError(ValueError):
 
 def quantile_of(stat: str) -> float | None:
     """0.99 for ``p99``, 0.999 for ``p999``; None when the stat is not a quantile.
+
+    ``ttft_p99`` and ``gap_p99`` are the same quantile of a stream's waits.
 
     ``p100`` is none: it reads like the maximum and must not become the 10th percentile.
     """

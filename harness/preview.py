@@ -10,10 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.arrival_text import show as show_arrivals
 from harness.descriptor import StackDescriptor
 from harness.experiment import OURS, Step
 from harness.guards import Ruling
-from harness.model import AlertExpectation, Objective, Scenario
+from harness.model import AlertExpectation, LoadSpec, Objective, Scenario
 from harness.objectives import show
 from harness.scenario import undecidable
 
@@ -152,13 +153,21 @@ def _load(
         "profile": load.profile,
         "http": list(load.http),
         "base_url": stack.base_url if stack else scenario.stack.options.get("url"),
-        "arrivals_per_s": load.arrivals_per_s,
+        "loop": "closed" if load.arrivals is None else "open",
+        "arrivals": None if load.arrivals is None else show_arrivals(load.arrivals),
+        "arrivals_per_s": load.peak_per_s,
         "timeout_s": load.timeout_s,
         "max_in_flight": load.max_in_flight,
-        "arrivals_planned": None
-        if seconds is None
-        else math.ceil(round(load.arrivals_per_s * seconds, 6)),
+        "workers": load.workers,
+        "arrivals_planned": _arrivals_planned(load, seconds),
     }
+
+
+def _arrivals_planned(load: LoadSpec, seconds: float | None) -> int | None:
+    """Of random gaps the mean; None where nobody plans them or the time is unknown."""
+    if load.arrivals is None or seconds is None:
+        return None
+    return math.ceil(round(load.arrivals.expected(0.0, seconds), 6))
 
 
 def _metrics(scenario: Scenario, stack: StackDescriptor | None) -> dict[str, Any]:

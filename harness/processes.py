@@ -59,13 +59,24 @@ def stop(process: subprocess.Popen[bytes], grace_s: float) -> int:
     Returns:
         Its exit status, negative for a signal.
     """
-    if process.poll() is None:
-        _signal_group(process.pid, signal.SIGTERM)
-        deadline = time.monotonic() + grace_s
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(POLL_S)
-    _signal_group(process.pid, signal.SIGKILL)
-    return process.wait()
+    return stop_all([process], grace_s)[0]
+
+
+def stop_all(processes: Sequence[subprocess.Popen[bytes]], grace_s: float) -> list[int]:
+    """End several children at the same time, each as :func:`stop` does.
+
+    Returns:
+        Their exit statuses, in the same order.
+    """
+    for process in processes:
+        if process.poll() is None:
+            _signal_group(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace_s
+    while any(p.poll() is None for p in processes) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    for process in processes:
+        _signal_group(process.pid, signal.SIGKILL)
+    return [process.wait() for process in processes]
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:

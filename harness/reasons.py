@@ -61,4 +61,5 @@ REASONS: Mapping[str, str] = {
     "unknown_metric": "Prometheus knows no metric of this name.",
     "within_noise": "Worse than the margin, but runs like the accepted ones do that by chance.",
     "witnesses_disagree": "Prometheus and the load say different things of the same in steady.",
+    "worker_lost": "One of several load workers died or fell silent, so the load was not whole.",
 }

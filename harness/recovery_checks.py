@@ -30,6 +30,7 @@ from harness.model import (
 )
 from harness.objectives import quantile_of
 from harness.recovery import Flagged, Origin, judge_recovery, silent
+from harness.samples import Records
 
 DEFAULT_SUSTAINED_S = 5.0
 WELL_PHASES = frozenset((Phase.STEADY, Phase.AFTER))
@@ -127,10 +128,13 @@ def _recover(
         everything = samples.of(subject)
         if everything is None:
             return None
-        records = everything[~(everything["intended"] >= end)]
-        if silent(records, injected_at, end):
+        if silent(_before(end, everything), injected_at, end):
             return None
         for wanted in steady_conditions(evidence, subject):
+            mine = samples.of(subject, wanted.stat)  # a stream's waits are records of their own
+            if mine is None:
+                return None
+            records = _before(end, mine)
             violates = flags(wanted, records)
             allowed = allowed_share(wanted)
             if wanted.op in (Op.GT, Op.GE):
@@ -147,6 +151,12 @@ def _recover(
         sustained_s=sustained_s,
     )
     return replace(found, faults=tuple(f.id for f in faults))
+
+
+def _before(end: float, records: Records) -> Records:
+    """Those due before a time; one whose time is no number is kept, to be noticed."""
+    due: Records = records[~(records["intended"] >= end)]
+    return due
 
 
 def _origin(condition: RecoveryLimit, faults: Sequence[FaultRecord]) -> Origin | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.arrival_text import show
 from harness.baseline import Difference
 from harness.errors import ExitCode
 from harness.evidence import Evidence
@@ -23,6 +24,7 @@ from harness.histogram import Histogram
 from harness.judge import Windows
 from harness.model import AlertExpectation, Check, FaultRecord, Phase, Recovery, Verdict, Window
 from harness.samples import (
+    STREAM_STATS,
     Kind,
     LoadSamples,
     Records,
@@ -210,8 +212,9 @@ def _load(samples: LoadSamples | None, windows: Windows) -> dict[str, Any] | Non
     lag = scheduler_lag_s(journeys)
     unsent = int((journeys["outcome"] == RequestOutcome.UNSENT).sum())
     return {
-        "loop": "open",
-        "arrivals_per_s": number(samples.rate_per_s),
+        "loop": "closed" if samples.schedule is None else "open",
+        "arrivals": None if samples.schedule is None else show(samples.schedule.plan),
+        "arrivals_per_s": _highest_rate(samples),
         "planned": samples.planned(whole),
         "sent": len(journeys) - unsent,
         "completed": int((~is_bad(journeys)).sum()),
@@ -222,6 +225,10 @@ def _load(samples: LoadSamples | None, windows: Windows) -> dict[str, Any] | Non
     }
 
 
+def _highest_rate(samples: LoadSamples) -> float | None:
+    return None if samples.schedule is None else number(samples.schedule.plan.peak_per_s)
+
+
 def _endpoints(samples: LoadSamples, window: Window) -> list[dict[str, Any]]:
     found = []
     for index, series in enumerate(samples.series):
@@ -229,8 +236,20 @@ def _endpoints(samples: LoadSamples, window: Window) -> list[dict[str, Any]]:
             continue
         records = within(samples.records[samples.records["series"] == index], window)
         if len(records):
-            found.append(_endpoint(series.name, records))
+            waits = {
+                f"{wait}_p99_ms": _p99_ms(samples.of(series.name, f"{wait}_p99"), window)
+                for wait in STREAM_STATS
+            }
+            found.append(_endpoint(series.name, records) | waits)
     return sorted(found, key=lambda e: str(e["name"]))
+
+
+def _p99_ms(records: Records | None, window: Window) -> float | None:
+    """Of a stream's waits, failed ones with the time that they took; null for other answers."""
+    inside = None if records is None else within(records, window)
+    if inside is None or len(inside) == 0:
+        return None
+    return number(Histogram.of(inside["completed"] - inside["intended"]).quantile_s(0.99) * 1000)
 
 
 def _endpoint(name: str, records: Records) -> dict[str, Any]:

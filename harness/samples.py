@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.model import Window
+from harness.schedule import Schedule
 
 #: Times are seconds since the epoch; ``pool_wait`` is the part of the send lag that was spent
 #: waiting for a free user, which is the target's doing and not the generator's.
@@ -28,15 +29,26 @@ RECORD = np.dtype(
     ]
 )
 STRUCT = "<dddfIHHB3x"
+CLOCK_S = 1e-6  #: a wall-clock time as a float is no finer
 
 Records = NDArray[Any]
 
 
 class Kind(IntEnum):
-    """What a series counts: single requests, or whole journeys."""
+    """What a series counts: requests, whole journeys, and two waits within a streamed answer.
+
+    A FIRST_TOKEN record ends with the first event of the stream; a TOKEN_GAP record lasts as
+    long as the largest gap between two events, whenever in the stream that was.
+    """
 
     REQUEST = 0
     JOURNEY = 1
+    FIRST_TOKEN = 2
+    TOKEN_GAP = 3
+
+
+#: Series that a statistic such as ``ttft_p99`` is taken from; any other is of the whole.
+STREAM_STATS = {"ttft": Kind.FIRST_TOKEN, "gap": Kind.TOKEN_GAP}
 
 
 class RequestOutcome(IntEnum):
@@ -53,6 +65,7 @@ class RequestOutcome(IntEnum):
     TRUNCATED = 8
     UNSENT = 9
     OTHER = 10
+    GENERATOR = 11
 
 
 FIRST_BAD = RequestOutcome.TIMEOUT
@@ -68,28 +81,30 @@ class SeriesName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSamples:
-    """Everything one load process recorded.
+    """Everything the load processes recorded.
 
-    ``zero`` is when the arrival schedule began; arrivals are due at ``rate_per_s`` from
-    then on. ``intact`` is False when the generator died on the way.
+    ``zero`` is when the schedule began; without a schedule the loop is closed, and nobody
+    planned how much would be sent. ``intact`` is False when a generator died on the way.
     """
 
     series: tuple[SeriesName, ...]
     records: Records
     zero: float
-    rate_per_s: float
+    schedule: Schedule | None
     intact: bool = True
 
     def names(self) -> tuple[str, ...]:
         """Journeys and requests that an objective may speak of, without repetition."""
         return tuple(dict.fromkeys(s.name for s in self.series))
 
-    def of(self, subject: str) -> Records | None:
+    def of(self, subject: str, stat: str = "") -> Records | None:
         """Records of a journey, or of a request where no journey has that name.
 
         A journey also counts the arrivals that never found a free user, so it goes first.
+        A statistic of a stream, such as ``ttft_p99``, has records of its own.
         """
-        for kind in (Kind.JOURNEY, Kind.REQUEST):
+        kinds = (Kind.JOURNEY, Kind.REQUEST)
+        for kind in (STREAM_STATS[stat.partition("_")[0]],) if waits_in_stream(stat) else kinds:
             wanted = SeriesName(kind, subject)
             if wanted in self.series:
                 mine: Records = self.records[self.records["series"] == self.series.index(wanted)]
@@ -102,10 +117,16 @@ class LoadSamples:
         return self.records[np.isin(self.records["series"], numbers)]
 
     def planned(self, window: Window) -> int:
-        """How many arrivals the schedule has in a window."""
-        start_s, end_s = (max(0.0, t - self.zero) for t in (window.start, window.end))
-        rate = self.rate_per_s
-        return max(0, int(np.ceil(end_s * rate - 1e-6)) - int(np.ceil(start_s * rate - 1e-6)))
+        """How many arrivals the schedule has in a window; none where there is no schedule."""
+        if self.schedule is None:
+            return 0
+        start_s, end_s = (t - self.zero - CLOCK_S for t in (window.start, window.end))
+        return self.schedule.planned(start_s, end_s)
+
+
+def waits_in_stream(stat: str) -> bool:
+    """Whether a statistic is of a wait within a streamed answer, such as ``ttft_p99``."""
+    return stat.partition("_")[0] in STREAM_STATS
 
 
 def within(records: Records, window: Window) -> Records:

@@ -6,9 +6,11 @@ INCONCLUSIVE, each with a reason that a machine can read and a remedy for a pers
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from harness import evidence as kinds
+from harness.arrivals import Arrivals
 from harness.errors import ExitCode
 from harness.evidence import Evidence
 from harness.judge import SATURATED_LAG_S, Windows, lag_p99_s
@@ -23,6 +25,7 @@ from harness.model import (
     Reason,
     RecoveryLimit,
     Restoration,
+    Scenario,
     Termination,
     Threshold,
     Verdict,
@@ -34,6 +37,7 @@ from harness.timeline import first
 
 MIN_OFFERED = 0.95
 MIN_HELD = 0.95
+POISSON_SIGMAS = 5.0  #: so far below its mean a Poisson count is once in three million windows
 
 
 def judge_run(evidence: Evidence, checks: Sequence[Check], windows: Windows) -> Verdict:
@@ -145,7 +149,9 @@ def _interruptions(evidence: Evidence) -> list[Reason]:
     for kind, code, remedy in _INTERRUPTIONS:
         event = first(evidence.events, kind)
         if event is not None:
-            reasons.append(Reason(code, str(event.data["message"]), remedy))
+            shared = kind == kinds.LOAD_LOST and evidence.scenario.load.workers > 1
+            message = str(event.data["message"])
+            reasons.append(Reason("worker_lost" if shared else code, message, remedy))
     stopped = first(evidence.events, kinds.STEADY_STOPPED)
     if stopped is not None and stopped.data["outcome"] == Outcome.INCONCLUSIVE:
         message = "steady state could not be decided, so nothing was injected"
@@ -249,7 +255,9 @@ def _load_gaps(evidence: Evidence, windows: Windows) -> list[Reason]:
     if samples is None or len(samples.records) == 0:
         return [Reason("no_load", "the load generator recorded nothing", "Look at load.log.")]
     if not samples.intact:
-        return [Reason("load_lost", "the load generator died on the way", "Look at load.log.")]
+        shared = evidence.scenario.load.workers > 1
+        code = "worker_lost" if shared else "load_lost"
+        return [Reason(code, "the load generator died on the way", "Look at load.log.")]
     journeys = samples.of_kind(Kind.JOURNEY)
     reasons = _missing(evidence, samples, journeys, windows)
     sent_at = journeys["sent"][journeys["outcome"] != RequestOutcome.UNSENT]
@@ -257,7 +265,7 @@ def _load_gaps(evidence: Evidence, windows: Windows) -> list[Reason]:
         window = windows.get(phase)
         if window is None:
             continue
-        planned = _planned(evidence, samples, window)
+        planned = _planned(evidence, samples, windows, window)
         sent = int(((sent_at >= window.start) & (sent_at < window.end)).sum())
         if sent < MIN_OFFERED * planned:
             late = lag_p99_s(journeys) > SATURATED_LAG_S
@@ -268,10 +276,23 @@ def _load_gaps(evidence: Evidence, windows: Windows) -> list[Reason]:
     return reasons
 
 
-def _planned(evidence: Evidence, samples: LoadSamples, window: Window) -> int:
+def _planned(evidence: Evidence, samples: LoadSamples, windows: Windows, window: Window) -> int:
     """Arrivals due by the scenario, whatever schedule the generator believes it was given."""
-    by_scenario = int(evidence.scenario.load.arrivals_per_s * window.length_s)
-    return max(samples.planned(window), by_scenario)
+    start = min(each.start for each in windows.values())
+    return max(samples.planned(window), _surely_planned(evidence.scenario, start, window))
+
+
+def _surely_planned(scenario: Scenario, start: float, window: Window) -> int:
+    """Arrivals that the scenario's own plan has at least, by no count of the generator's.
+
+    A recording is in no scenario file, and a closed loop plans nothing.
+    """
+    plan = scenario.load.arrivals
+    if not isinstance(plan, Arrivals):
+        return 0
+    mean = plan.expected(window.start - start, window.end - start)
+    least = mean - POISSON_SIGMAS * math.sqrt(mean) if plan.poisson else mean
+    return max(0, int(least))
 
 
 def _missing(
@@ -284,7 +305,7 @@ def _missing(
         message = f"{mad:,} of {len(samples.records):,} records have times that cannot be"
         reasons.append(Reason("impossible_times", message, "Look at load.log."))
     for phase, window in windows.items():
-        planned, found = _planned(evidence, samples, window), len(within(journeys, window))
+        planned, found = _planned(evidence, samples, windows, window), len(within(journeys, window))
         if phase is not Phase.WARMUP and found < MIN_OFFERED * planned:
             message = f"{found:,} of {planned:,} arrivals due during {phase} are on record"
             reasons.append(Reason("samples_missing", message, "Look at load.log."))

@@ -96,7 +96,7 @@ def _allowed(sli: Sli, series: Series, window: Window, load: float) -> float:
 def _by_load(witness: str, window: Window, evidence: Evidence) -> float | None:
     """The same statistic as the load saw it in this phase."""
     subject, _, stat = witness.rpartition(".")
-    records = None if evidence.samples is None else evidence.samples.of(subject)
+    records = None if evidence.samples is None else evidence.samples.of(subject, stat)
     inside = None if records is None else within(records, window)
     if inside is None or len(inside) == 0:
         return None

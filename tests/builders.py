@@ -15,6 +15,7 @@ import numpy as np
 from hypothesis import settings
 
 from harness import evidence as kinds
+from harness.arrivals import constant
 from harness.checks import all_checks
 from harness.evidence import Evidence
 from harness.model import (
@@ -34,6 +35,7 @@ from harness.model import (
 )
 from harness.objectives import parse, show
 from harness.samples import RECORD, Kind, LoadSamples, Records, RequestOutcome, SeriesName
+from harness.schedule import Schedule
 from harness.slis import Series, Sli
 from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED, phases
 from harness.verdict import judge_run
@@ -76,7 +78,7 @@ def scenario(objectives: Iterable[str | Objective] = OBJECTIVES, **changes: Any)
             profile="loadtests/demo.py",
             http=(),
             service=None,
-            arrivals_per_s=RATE,
+            arrivals=constant(RATE),
             timeout_s=2.0,
             max_in_flight=500,
         ),
@@ -128,7 +130,7 @@ def samples(found: Records | None = None, **changes: Any) -> LoadSamples:
         series=SERIES,
         records=healthy_records() if found is None else found,
         zero=ZERO,
-        rate_per_s=RATE,
+        schedule=Schedule(constant(RATE)),
     )
     return replace(good, **changes)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import store
+from harness.arrival_text import show as show_arrivals
 from harness.cli.documents import render_all
 from harness.conclusion import Conclusion, conclude
 from harness.evidence import Evidence
@@ -45,9 +46,9 @@ def write(
     if found.samples is not None:
         load = LoadPlan(
             folder="x",
-            arrivals_per_s=found.samples.rate_per_s,
+            arrivals=show_arrivals(found.samples.schedule.plan),
             timeout_s=2.0,
-            max_in_flight=500,
+            users=500,
             seed=1,
         ).dump()
         header = {"zero": found.samples.zero, "mode": "open", "plan": load}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness import evidence as kinds
+from harness.arrivals import constant, gentle
 from harness.capacity import StepPlan, answer_of, step_scenario
 from harness.errors import InvalidError
 from harness.evidence import Evidence
@@ -66,6 +67,18 @@ NOTHING_TO_BREAK = {
 def test_without_an_objective_in_steady_no_rate_is_too_high(objectives: Any) -> None:
     with pytest.raises(InvalidError, match="no objective `during steady`"):
         step_scenario(scenario(objectives), PLAN)
+
+
+@pytest.mark.parametrize(("warmup_s", "held"), [(4.0, True), (3.9, False)])
+def test_a_ramp_must_be_over_before_anything_is_judged(warmup_s: float, held: bool) -> None:
+    """The rates of a stack that is only attached to are approached by a ramp."""
+    load = replace(scenario().load, arrivals=gentle(constant(RATE), 4.0))
+    plan = replace(PLAN, warmup_s=warmup_s)
+    if held:
+        assert step_scenario(scenario(load=load), plan).load == load
+    else:
+        with pytest.raises(InvalidError, match=r"not at its rate after 3900ms of warm-up"):
+            step_scenario(scenario(load=load), plan)
 
 
 def stepped(text: str = "orders.errors < 1% during steady", *more: Any, **changes: Any) -> Evidence:

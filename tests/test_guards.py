@@ -128,7 +128,7 @@ UNREADABLE = {
     "a share that is no number": (
         {"max_share": "a third"},
         "harness.toml: guards.max_share: 'a third' is not a limit; write a number with its unit: "
-        "250ms, 0.1%, 100/s or 100.",
+        "250ms, 0.1%, 100/s, 512MB or 100.",
     ),
     "a rate without a unit": (
         {"max_rate": 500},
@@ -175,6 +175,27 @@ def test_a_run_beyond_a_guard_is_refused(row: tuple[Guards, str, tuple[str, ...]
     with pytest.raises(InvalidError) as caught:
         refuse(guards, scenario(driver), targets)
     assert words in str(caught.value)
+
+
+LOADS = {
+    "a peak that is too high, however short": (
+        "arrivals: 10/s spike to 101/s at 60s for 1s",
+        "101/s are more than 100/s",
+    ),
+    "a closed loop, whose rate nobody knows": (
+        "users: 20",
+        "the rate of a closed loop has no limit, and 100/s is one",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", LOADS.values(), ids=LOADS.keys())
+def test_a_load_beyond_the_guard_is_refused(row: tuple[str, str]) -> None:
+    text = TEXT.replace("arrivals: 200/s", row[0])
+    found = parse_scenario(text, path="x.yaml", environment={}, exists=lambda _name: True)
+    with pytest.raises(InvalidError) as caught:
+        refuse(Guards(max_rate_per_s=100), found, ("a",))
+    assert row[1] in str(caught.value)
 
 
 def test_everything_that_stands_against_a_run_is_said_at_once() -> None:

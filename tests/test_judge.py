@@ -56,6 +56,36 @@ def judge(
     return judge_load(wanted, wanted.condition, phase, window, loaded)
 
 
+def test_a_truncated_share_counts_streams_that_broke_off_and_no_other_failure() -> None:
+    found = run(1000, bad=50)
+    check = judge("orders.truncated < 1% during fault", found)
+    assert (check.outcome, check.observed) == (PASS, 0.0)
+    found["outcome"][:20] = RequestOutcome.TRUNCATED
+    check = judge("orders.truncated < 1% during fault", found)
+    assert (check.outcome, check.observed) == (FAIL, 0.02)
+    assert "20 of 1,000 requests broke off" in check.because
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "orders.errors < 1% during fault",
+        "orders.availability > 99% during fault",
+        "orders.p99 < 250ms during fault",
+    ],
+)
+def test_what_the_generator_could_not_send_fails_nobody(text: str) -> None:
+    found = run(1000)
+    found["outcome"][:40] = RequestOutcome.GENERATOR
+    assert (judge(text, found).outcome, judge(text, found).code) == (INCONCLUSIVE, "load_saturated")
+    found["outcome"][40:80] = RequestOutcome.RESET  # these alone are too many
+    assert judge(text, found).outcome is FAIL
+
+
+def test_a_time_to_first_token_is_judged_on_its_own_records() -> None:
+    assert judge("orders.ttft_p99 < 1s during fault", run()).code == "no_samples"
+
+
 P99 = "orders.p99 < 250ms during fault"
 P90 = "orders.p90 < 250ms during fault"
 ERRORS = "orders.errors < 1% during fault"

@@ -7,14 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.arrivals import constant
 from harness.live import tripped
 from harness.model import Threshold
 from harness.objectives import parse
 from harness.samples import LoadSamples, RequestOutcome
+from harness.schedule import Schedule
 from tests.builders import RATE, SERIES, ZERO, records
 
 BAD, GOOD = RequestOutcome.HTTP_5XX, RequestOutcome.GOOD
 NOW = 30.0
+SCHEDULE = Schedule(constant(RATE))
 
 
 def condition(text: str = "orders.errors > 50% for 10s") -> Threshold:
@@ -35,7 +38,7 @@ def samples(shares: dict[int, float], seconds: int = 30, latency_s: float = 0.02
         outcome = np.where(bad, BAD, GOOD)
         found.append(records(intended, outcome=outcome, latency_s=latency_s))
     joined = np.concatenate(found) if found else records(np.empty(0))
-    return LoadSamples(series=SERIES, records=joined, zero=ZERO, rate_per_s=RATE, intact=True)
+    return LoadSamples(series=SERIES, records=joined, zero=ZERO, schedule=SCHEDULE, intact=True)
 
 
 def bad(first: int, last: int, share: float = 1.0) -> dict[int, float]:

@@ -45,6 +45,18 @@ READ = {
         "orders.errors<0.5% during fault",
         threshold("orders", "errors", Op.LT, 0.005, Unit.RATIO, phases=(Phase.FAULT,)),
     ),
+    "the first token of a streamed answer": (
+        "assistant.ttft_p99 < 500ms during steady",
+        threshold("assistant", "ttft_p99", Op.LT, 0.5, Unit.SECONDS, phases=(Phase.STEADY,)),
+    ),
+    "the largest gap in a streamed answer": (
+        "assistant.gap_p95 < 1s during fault",
+        threshold("assistant", "gap_p95", Op.LT, 1, Unit.SECONDS, phases=(Phase.FAULT,)),
+    ),
+    "streams that broke off": (
+        "assistant.truncated < 0.1% during fault",
+        threshold("assistant", "truncated", Op.LT, 0.001, Unit.RATIO, phases=(Phase.FAULT,)),
+    ),
     "availability": (
         "orders.availability >= 99.9% during steady",
         threshold("orders", "availability", Op.GE, 0.999, Unit.RATIO, phases=(Phase.STEADY,)),
@@ -148,17 +160,20 @@ REFUSED = {
     "an unknown statistic": (
         "orders.p99x < 1s during steady",
         "orders.p99x: unknown statistic 'p99x'; known: p50, p95, p99, p999 (any quantile), "
-        "errors, availability, degraded, goodput, min, max, mean, last, lost, duplicated",
+        "errors, availability, degraded, truncated, goodput, min, max, mean, last, lost, "
+        "duplicated",
     ),
     "p100, which reads like a maximum and must not be the 10th percentile": (
         "orders.p100 < 1s during steady",
         "orders.p100: unknown statistic 'p100'; known: p50, p95, p99, p999 (any quantile), "
-        "errors, availability, degraded, goodput, min, max, mean, last, lost, duplicated",
+        "errors, availability, degraded, truncated, goodput, min, max, mean, last, lost, "
+        "duplicated",
     ),
     "p0, which is below every request": (
         "orders.p0 < 1s during steady",
         "orders.p0: unknown statistic 'p0'; known: p50, p95, p99, p999 (any quantile), "
-        "errors, availability, degraded, goodput, min, max, mean, last, lost, duplicated",
+        "errors, availability, degraded, truncated, goodput, min, max, mean, last, lost, "
+        "duplicated",
     ),
     "a latency without a unit": (
         "orders.p99 < 250 during steady",

@@ -140,6 +140,24 @@ def test_a_request_is_found_where_no_journey_has_its_name() -> None:
     assert len(mine) == 1
 
 
+def test_a_streams_waits_have_records_of_their_own() -> None:
+    kinds = (Kind.JOURNEY, Kind.REQUEST, Kind.FIRST_TOKEN, Kind.TOKEN_GAP)
+    found = records(np.full(4, ZERO), latency_s=np.array([1.0, 2.0, 0.5, 0.25]))
+    found["series"] = np.arange(4)
+    told = samples(found, series=tuple(SeriesName(kind, "ask") for kind in kinds))
+
+    def latencies(stat: str) -> list[float]:
+        mine = told.of("ask", stat)
+        assert mine is not None
+        return [round(value, 6) for value in latency_s(mine).tolist()]
+
+    assert latencies("p99") == [1.0]
+    assert latencies("ttft_p99") == [0.5]
+    assert latencies("gap_p50") == [0.25]
+    assert told.of("buy", "ttft_p99") is None
+    assert told.names() == ("ask",)
+
+
 def test_a_name_that_nobody_recorded_is_not_an_empty_series() -> None:
     assert samples().of("nobody") is None
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from harness import checks
 from harness import evidence as kinds
+from harness.arrival_text import parse
+from harness.arrivals import Arrivals, Hold
 from harness.errors import ExitCode
 from harness.evidence import Evidence
 from harness.model import (
@@ -41,6 +43,7 @@ from tests.builders import (
     HEAL_PROVEN,
     OBJECTIVES,
     PROVEN,
+    RATE,
     STEADY,
     ZERO,
     codes,
@@ -468,6 +471,38 @@ def test_a_schedule_that_never_began_does_not_excuse_what_was_not_sent() -> None
     evidence = with_records(dropped(STEADY, CALLED, keep=0.5))
     broken = replace(evidence, samples=samples(evidence.samples.records, zero=END + 100))  # type: ignore[union-attr]
     assert codes(broken) == ["samples_missing", "offered_load_low"]
+
+
+def with_load(evidence: Evidence, **changes: Any) -> Evidence:
+    load = replace(evidence.scenario.load, **changes)
+    return replace(evidence, scenario=replace(evidence.scenario, load=load))
+
+
+def test_a_poisson_plan_is_not_held_to_its_mean() -> None:
+    """The generator's own count of this seed is; by chance a window may have fewer."""
+    plan = Arrivals(segments=(Hold(rate=RATE * 1.02),), poisson=True)
+    assert codes(with_load(good_evidence(), arrivals=plan)) == []
+    plan = Arrivals(segments=(Hold(rate=RATE * 1.5),), poisson=True)
+    assert "offered_load_low" in codes(with_load(good_evidence(), arrivals=plan))
+
+
+def test_what_a_ramp_plans_is_asked_and_no_more() -> None:
+    falls = parse("200/s for 20s, 200/s to 100/s over 30s")
+    assert codes(with_load(good_evidence(), arrivals=falls)) == []
+    rises = parse("200/s for 20s, 200/s to 300/s over 30s")
+    assert "samples_missing" in codes(with_load(good_evidence(), arrivals=rises))
+
+
+def test_a_lost_worker_among_several_is_named_so() -> None:
+    found = good_evidence(samples=samples(intact=False))
+    assert codes(with_load(found, workers=4)) == ["worker_lost"]
+
+
+def test_a_closed_loop_plans_nothing() -> None:
+    found = with_records(dropped(STEADY, CALLED, keep=0.5))
+    assert found.samples is not None
+    found = replace(found, samples=replace(found.samples, schedule=None))
+    assert codes(with_load(found, arrivals=None, users=20)) == []
 
 
 def test_a_fault_held_for_95_percent_of_its_time_is_held() -> None:

@@ -19,7 +19,7 @@ from harness.errors import ExitCode, InvalidError
 from harness.files import lever
 from harness.knee import Answer, Belief, Ending, Knee, search
 from harness.model import Scenario
-from harness.units import parse_duration_s, parse_quantity, parse_rate_per_s
+from harness.units import parse_duration_s, parse_quantity, parse_rate_per_s, show_duration
 
 KNEE = "knee.json"
 STEPS = "steps"
@@ -145,7 +145,11 @@ class _Steps:
 
 def _scenario_at(asked: Asked, plan: StepPlan, rate_per_s: float) -> Scenario:
     """The scenario of one step; it is read anew, so that what depends on the rate follows it."""
-    overrides = (*asked.overrides, f"load.arrivals={rate_per_s:.6f}/s")
+    overrides = (
+        *asked.overrides,
+        f"load.arrivals={rate_per_s:.6f}/s",
+        f"phases.warmup={show_duration(plan.warmup_s)}",  # a ramp ends with it
+    )
     scenario = parse_one(asked.file, asked.profile, overrides)
     return step_scenario(scenario, plan)
 

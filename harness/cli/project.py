@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from harness.descriptor import StackDescriptor
 from harness.errors import InvalidError, ScenarioError
 from harness.files import lever, project_root
 from harness.guards import Guards, Ruling
+from harness.load.recording import with_recording
 from harness.model import Scenario
 from harness.scenario import parse
 from harness.stacks import registry
@@ -30,6 +31,7 @@ def parse_all(
 
     Raises:
         ScenarioError: With every problem of every file.
+        InvalidError: The recording of a replay cannot be used.
     """
     scenarios, problems = [], []
     for path in files:
@@ -43,16 +45,16 @@ def parse_all(
             continue
         words.keep_secret(secret_values.of_text(text, overrides, os.environ))
         try:
-            scenarios.append(
-                parse(
-                    text,
-                    path=str(path),
-                    environment=os.environ,
-                    profile=profile,
-                    overrides=overrides,
-                    exists=partial(_is_file, _root_of(path)),
-                )
+            scenario = parse(
+                text,
+                path=str(path),
+                environment=os.environ,
+                profile=profile,
+                overrides=overrides,
+                exists=partial(_is_file, _root_of(path)),
             )
+            load = with_recording(scenario.load, _root_of(path))
+            scenarios.append(replace(scenario, load=load))
         except ScenarioError as error:
             problems += error.problems
     if problems:

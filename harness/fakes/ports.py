@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from harness.arrivals import constant
 from harness.descriptor import StackDescriptor
 from harness.errors import StoreError
 from harness.fakes.world import World, heal_all, healthy
 from harness.model import Activity, Event, FaultRecord
 from harness.ports import Progress, Restoration
 from harness.samples import RECORD, Kind, LoadSamples, Records, SeriesName
+from harness.schedule import Schedule
 from harness.slis import Series, Sli
 
 
@@ -90,7 +92,7 @@ class FakeLoad:
             ),
             records=self.sent if self.stopped_at is not None else self.sent[ended],
             zero=self.zero,
-            rate_per_s=self.world.rate_per_s,
+            schedule=Schedule(constant(self.world.rate_per_s)),
             intact=self.world.load_problem is None,
         )
 

@@ -10,14 +10,14 @@ The names load Locust (which patches the whole interpreter), so they are looked 
 the harness itself uses the other modules of this package and must never see Locust.
 """
 
+from importlib import import_module
 from typing import Any
 
-__all__ = ["OpenLoop", "mark_degraded"]
+__all__ = ["OpenLoop", "mark_degraded", "stream"]
+_HOMES = {"OpenLoop": "openloop", "mark_degraded": "journeys", "stream": "streaming"}
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from harness.load import openloop  # noqa: PLC0415 - see above
-
-        return getattr(openloop, name)
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """The arrival engine: an absolute schedule, a pool of idle users, a queue for the rest.
 
-Runs inside Locust's process only.
+Runs inside a load process only. A closed loop has no schedule: then users go on by
+themselves, and the engine only records.
 """
 
 from __future__ import annotations
@@ -16,17 +17,18 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import gevent
-import psutil
 
 from harness.load.plan import LoadPlan
 from harness.load.recorder import Recorder
-from harness.load.records import HEADER
+from harness.load.records import HEADER, file_of
+from harness.load.rendezvous import announce_ready, zero_of
+from harness.load.selfwatch import SelfWatch
 from harness.redaction import from_environment
 from harness.samples import Kind, RequestOutcome
 
-LEAD_S = 0.1  # from "all users are ready" to the first arrival
 READY_TIMEOUT_S = 10.0
 FLUSH_S = 0.1
+POLL_S = 0.01
 YIELD_EVERY = 20  # arrivals; a schedule that is behind must not starve the users it feeds
 
 logger = logging.getLogger(__name__)
@@ -43,7 +45,12 @@ class Arrival:
     @property
     def name(self) -> str:
         """Name of the journey's series: its task's."""
-        return str(getattr(self.task, "__name__", type(self.task).__name__))
+        return name_of(self.task)
+
+
+def name_of(task: Any) -> str:
+    """What a task's series is called."""
+    return str(getattr(task, "__name__", type(task).__name__))
 
 
 class Serving(Protocol):
@@ -69,6 +76,31 @@ class Pool:
         self.backlog: deque[Arrival] = deque()
 
 
+class Mix:
+    """Which journey each arrival is: drawn by weight, the same in every process.
+
+    One pair of numbers is drawn for every arrival of the whole plan, also for those of other
+    workers, so that all of them together send what one alone would.
+    """
+
+    def __init__(self, classes: list[type[Serving]], seed: int) -> None:
+        self._classes = classes
+        self._weights = [user_class.weight for user_class in classes]
+        self._random = random.Random(seed)
+        self._next = 0
+
+    def journey(self, k: int) -> tuple[type[Serving], Any]:
+        """The user class and the task of arrival ``k``; the numbers asked for must ascend."""
+        for _ in range(self._next, k):
+            self._random.random()
+            self._random.random()
+        self._next = k + 1
+        # One draw each, so that skipping an arrival takes exactly as many.
+        user_class = self._random.choices(self._classes, self._weights)[0]
+        tasks = user_class.tasks
+        return user_class, tasks[int(self._random.random() * len(tasks))]
+
+
 class Engine:
     """The schedule, the pool of idle users and the queue of arrivals that found none."""
 
@@ -76,21 +108,21 @@ class Engine:
 
     def __init__(self, plan: LoadPlan) -> None:
         self.plan = plan
-        self.recorder = Recorder(Path(plan.folder), from_environment(os.environ).text)
+        self.schedule = plan.schedule()
+        redact = from_environment(os.environ).text
+        self.recorder = Recorder(Path(plan.folder), plan.worker, redact)
         self.stopping = False
         self.in_flight = 0
         self.arrived = 0
-        self._random = random.Random(plan.seed)
+        self.watch = SelfWatch(self.recorder, self._figures)
         self._pools: defaultdict[type[Serving], Pool] = defaultdict(Pool)
-        self._started = False
         self._greenlets: list[gevent.Greenlet] = []
 
-    def start(self, user_count: int, **_event: Any) -> None:
-        """Begin the schedule; called when Locust has spawned the users."""
-        if not self._started:
-            self._started = True
-            work = ((self._arrive, user_count), (self._flush,), (self._report,))
-            self._greenlets = [gevent.spawn(*each) for each in work]
+    def start(self, **_event: Any) -> None:
+        """Begin as soon as the users are ready; called when Locust's test starts."""
+        if not self._greenlets:
+            work = (self._serve, self._flush, self.watch.run)
+            self._greenlets = [gevent.spawn(each) for each in work]
 
     def stop(self, **_event: Any) -> None:
         """No further arrivals; those still waiting for a user are recorded as never sent."""
@@ -126,23 +158,31 @@ class Engine:
         if user in idle:
             idle.remove(user)
 
-    def _await_users(self, count: int) -> None:
+    def _serve(self) -> None:
+        if self.schedule is not None:
+            self._await_users()
+        folder = Path(self.plan.folder)
+        announce_ready(folder, self.plan.worker)
+        while (wall := zero_of(folder)) is None:
+            gevent.sleep(POLL_S)
+        self._say_that_it_begins(folder, wall)
+        if self.schedule is not None:
+            self._arrive(self.recorder.at(wall))
+
+    def _await_users(self) -> None:
         """Until each spawned user has done its ``on_start`` and waits for work."""
         patience = time.perf_counter() + READY_TIMEOUT_S
-        while sum(len(pool.idle) for pool in self._pools.values()) < count:
+        while sum(len(pool.idle) for pool in self._pools.values()) < self.plan.users:
             if time.perf_counter() > patience:
-                logger.warning("not all %d users are ready; starting with those that are", count)
+                logger.warning("not all %d users are ready; on with the others", self.plan.users)
                 return
-            gevent.sleep(FLUSH_S)
+            gevent.sleep(POLL_S)
 
-    def _arrive(self, user_count: int) -> None:
-        self._await_users(user_count)
-        zero = time.perf_counter() + LEAD_S
-        self._announce(zero)
-        classes = list(self._pools)
-        weights = [user_class.weight for user_class in classes]
-        while not self.stopping:
-            intended = zero + self.plan.due_s(self.arrived)
+    def _arrive(self, zero: float) -> None:
+        assert self.schedule is not None
+        mix = Mix(sorted(self._pools, key=lambda c: c.__name__), self.plan.seed)
+        for k, due_s in self.schedule.share(self.plan.worker, self.plan.workers):
+            intended = zero + due_s
             ahead_s = intended - time.perf_counter()
             if ahead_s > 0:
                 gevent.sleep(ahead_s)
@@ -151,8 +191,7 @@ class Engine:
             if self.stopping:
                 return
             self.arrived += 1
-            user_class = self._random.choices(classes, weights)[0]
-            task = self._random.choice(user_class.tasks)
+            user_class, task = mix.journey(k)
             self._dispatch(user_class, Arrival(task, intended, time.perf_counter()))
 
     def _dispatch(self, user_class: type[Serving], arrival: Arrival) -> None:
@@ -175,26 +214,19 @@ class Engine:
             outcome=RequestOutcome.UNSENT,
         )
 
-    def _announce(self, zero: float) -> None:
-        header = {"zero": self.recorder.wall(zero), "mode": "open", "plan": self.plan.dump()}
-        folder = Path(self.plan.folder)
-        temporary = folder / f".{HEADER}.tmp"
+    def _say_that_it_begins(self, folder: Path, wall: float) -> None:
+        mode = "closed" if self.schedule is None else "open"
+        header = {"zero": wall, "mode": mode, "plan": self.plan.dump()}
+        path = file_of(folder, HEADER, self.plan.worker)
+        temporary = path.with_name(f".{path.name}.tmp")
         temporary.write_text(json.dumps(header))
-        temporary.replace(folder / HEADER)
+        temporary.replace(path)
 
     def _flush(self) -> None:
         while True:
             gevent.sleep(FLUSH_S)
             self.recorder.flush()
 
-    def _report(self) -> None:
-        process = psutil.Process()
-        process.cpu_percent()
-        while True:
-            gevent.sleep(1)
-            self.recorder.report(
-                cpu_percent=process.cpu_percent(),
-                arrived=self.arrived,
-                in_flight=self.in_flight,
-                waiting=sum(len(pool.backlog) for pool in self._pools.values()),
-            )
+    def _figures(self) -> dict[str, float]:
+        waiting = sum(len(pool.backlog) for pool in self._pools.values())
+        return {"arrived": self.arrived, "in_flight": self.in_flight, "waiting": waiting}

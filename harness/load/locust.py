@@ -1,4 +1,4 @@
-"""Locust as a child process: started on a plan, its sample file followed, stopped in time."""
+"""Locust as child processes: started on a plan, their sample files followed, stopped in time."""
 
 from __future__ import annotations
 
@@ -12,32 +12,38 @@ from pathlib import Path
 
 import numpy as np
 
-from harness import processes
-from harness.errors import InvalidError, LoadError
+from harness import arrival_text, processes
+from harness.arrivals import Replay
+from harness.errors import InvalidError, LoadError, StoreError
 from harness.handed_on import handed_on
 from harness.load import plan as plans
-from harness.load.plan import LoadPlan
-from harness.load.records import HEADER, read_names, read_records
+from harness.load.plan import LoadPlan, share_of
+from harness.load.records import HEADER, SELF_REPORT, file_of, merged, read_names, read_records
+from harness.load.rendezvous import all_ready, set_zero
 from harness.model import LoadSpec
 from harness.redacted_log import RedactedLog
 from harness.redaction import Redactor, to_environment
-from harness.samples import RECORD, LoadSamples
+from harness.samples import RECORD, LoadSamples, Records
 
 START_TIMEOUT_S = 30.0
 STOP_GRACE_S = 5.0
-POLL_S = 0.05
+POLL_S = 0.02
+LEAD_S = 0.25  # from "all users are ready" to the first arrival
+SILENT_S = 3.0  # each worker writes a line about itself every second
 HTTP_REQUESTS = "HARNESS_LOAD_HTTP"
 
 
 class LocustLoad:
-    """One Locust process that serves an open-loop arrival plan.
+    """Locust processes that serve one plan of arrivals, or a closed loop of users.
+
+    Each is whole in itself and takes its share of the plan; what they record is merged.
 
     Args:
         spec: What to send, how often, and when a user gives up.
         root: Folder that the locustfile's path is relative to.
         folder: Where samples and Locust's log go; made if missing.
-        seed: For the choice of journeys.
-        environment: Variables that Locust gets; the common ones when None.
+        seed: For the choice of journeys and for random gaps.
+        environment: Variables that each process gets; the common ones when None.
         redactor: Knows what must not be written down.
 
     Raises:
@@ -56,111 +62,147 @@ class LocustLoad:
         self._spec = spec
         self._handed_on = handed_on(os.environ) if environment is None else environment
         self._redactor = redactor or Redactor()
-        self._output: RedactedLog | None = None
+        self._logs: list[RedactedLog] = []
         self._folder = folder
         self._log = folder.parent / "load.log"
         built_in = Path(__file__).with_name("http_profile.py")
         self._profile = built_in if spec.profile is None else root / spec.profile
         if not self._profile.is_file():
             raise InvalidError(f"The load profile {self._profile} does not exist.")
-        self._plan = LoadPlan(
-            folder=str(folder),
-            arrivals_per_s=spec.arrivals_per_s,
-            timeout_s=spec.timeout_s,
-            max_in_flight=spec.max_in_flight,
-            seed=seed,
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-        self._records = np.empty(0, RECORD)
+        self._plans = tuple(_plan(spec, folder, seed, worker) for worker in range(spec.workers))
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._records: list[Records] = [np.empty(0, RECORD) for _ in self._plans]
+        self._schedule = self._plans[0].schedule()
         self._zero = 0.0
         self._stopped = False
         self._intact = True
 
     def start(self, base_url: str) -> float:
-        """Start Locust and wait until its schedule is set.
+        """Start the workers and wait until all of them follow the schedule.
 
         Returns:
             When the first arrival is due, seconds since the epoch.
 
         Raises:
-            LoadError: Locust ended or stayed silent.
+            LoadError: A worker ended or stayed silent.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        plan_path = self._folder / "plan.json"
-        plan_path.write_text(self._plan.dump())
-        self._output = RedactedLog(self._log, self._redactor)
-        with self._output.writing() as output:
-            self._process = processes.start(
-                self._argv(),
-                env=self._environment(plan_path, base_url),
-                cwd=self._folder,  # Locust reads options from files in the current folder
-                output=output,
-            )
         deadline = time.monotonic() + START_TIMEOUT_S
-        header = self._folder / HEADER
-        while not header.exists():
-            problem = self.problem()
-            if problem is not None:
-                raise LoadError(problem, f"The whole story is in {self._log}.")
-            if time.monotonic() > deadline:
-                raise LoadError(
-                    f"Locust sent nothing within {START_TIMEOUT_S:g} s.",
-                    f"Look at {self._log}; does a user class of {self._profile} use OpenLoop?",
-                )
-            time.sleep(POLL_S)
-        self._zero = float(json.loads(header.read_text())["zero"])
+        for plan in self._plans:
+            self._start(plan, base_url)
+        while not all_ready(self._folder, len(self._plans)):
+            self._await(deadline)
+        self._zero = time.time() + LEAD_S
+        set_zero(self._folder, self._zero)
+        while not all(file_of(self._folder, HEADER, p.worker).exists() for p in self._plans):
+            self._await(deadline)
         return self._zero
 
     def problem(self) -> str | None:
-        """Why Locust no longer runs, or None while it does."""
-        if self._process is None or self._stopped:
+        """Why a worker no longer does its share, or None while all do."""
+        if self._stopped:
             return None
-        status = self._process.poll()
-        if status is None:
-            return None
-        self._intact = False
-        self._end_log()
-        return f"Locust ended with status {status}: {_last_line(self._log)}"
+        for worker, process in enumerate(self._processes):
+            status = process.poll()
+            if status is not None:
+                self._intact = False
+                self._logs[worker].close()
+                return f"{self._name(worker)} ended with status {status}: {_last_line(self._log)}"
+            silent_s = self._silent_s(worker)
+            if silent_s > SILENT_S:
+                self._intact = False
+                return f"{self._name(worker)} has given no sign of life for {silent_s:.1f} s"
+        return None
 
     def samples(self) -> LoadSamples:
         """Everything recorded so far; only what is new is read."""
-        fresh = read_records(self._folder, start=len(self._records))
-        if len(fresh):
-            self._records = np.concatenate([self._records, fresh])
+        parts = []
+        for worker, known in enumerate(self._records):
+            fresh = read_records(self._folder, start=len(known), worker=worker)
+            if len(fresh):
+                self._records[worker] = np.concatenate([known, fresh])
+            parts.append((read_names(self._folder, worker), self._records[worker]))
+        series, records = merged(parts)
         return LoadSamples(
-            series=read_names(self._folder),
-            records=self._records,
+            series=series,
+            records=records,
             zero=self._zero,
-            rate_per_s=self._plan.arrivals_per_s,
+            schedule=self._schedule,
             intact=self._intact,
         )
 
     def stop(self) -> None:
         """No more arrivals; what is on its way may end within the timeout."""
-        if self._process is None or self._stopped:
+        if not self._processes or self._stopped:
             return
         self.problem()
         self._stopped = True
-        status = processes.stop(self._process, self._plan.timeout_s + STOP_GRACE_S)
-        if status != 0:
+        statuses = processes.stop_all(self._processes, self._spec.timeout_s + STOP_GRACE_S)
+        if any(statuses):
             self._intact = False
-        self._end_log()
+        self._end_logs()
         for path in self._folder.glob("locust*.json"):
             path.write_bytes(self._redactor.raw(path.read_bytes()))
 
-    def _end_log(self) -> None:
-        if self._output is not None:
-            self._output.close()
+    def _start(self, plan: LoadPlan, base_url: str) -> None:
+        path = self._folder / f"plan.{plan.worker}.json"
+        path.write_text(plan.dump())
+        # Each has a pipe of its own into the one log, which gets whole lines from all.
+        log = RedactedLog(self._log, self._redactor)
+        self._logs.append(log)
+        with log.writing() as output:
+            self._processes.append(
+                processes.start(
+                    self._argv(plan),
+                    env=self._environment(path, base_url),
+                    cwd=self._folder,  # Locust reads options from files in the current folder
+                    output=output,
+                )
+            )
 
-    def _argv(self) -> list[str]:
-        users = str(self._plan.max_in_flight)
+    def _end_logs(self) -> None:
+        for log in self._logs:
+            log.close()
+
+    def _await(self, deadline: float) -> None:
+        """Wait a little for workers that are starting.
+
+        Raises:
+            LoadError: One of them has ended, or the time is over.
+        """
+        problem = self.problem()
+        if problem is not None:
+            raise LoadError(problem, f"The whole story is in {self._log}.")
+        if time.monotonic() > deadline:
+            raise LoadError(
+                f"Locust sent nothing within {START_TIMEOUT_S:g} s.",
+                f"Look at {self._log}; does on_start of {self._profile} ever end?",
+            )
+        time.sleep(POLL_S)
+
+    def _name(self, worker: int) -> str:
+        count = len(self._plans)
+        return "Locust" if count == 1 else f"load worker {worker + 1} of {count}"
+
+    def _silent_s(self, worker: int) -> float:
+        """Seconds since a worker last said how it is; 0 before the schedule begins."""
+        if not self._zero:
+            return 0.0
+        try:
+            said_at = file_of(self._folder, SELF_REPORT, worker).stat().st_mtime
+        except FileNotFoundError:
+            said_at = self._zero
+        return time.time() - max(said_at, self._zero)
+
+    def _argv(self, plan: LoadPlan) -> list[str]:
+        users = str(plan.users)
         return [
-            *(sys.executable, "-m", "locust", "--headless", "--only-summary"),
+            *(sys.executable, "-m", "harness.load.child", "--headless", "--only-summary"),
             *("-f", str(self._profile.resolve())),
             *("-u", users, "-r", users),
-            *("--stop-timeout", str(int(self._plan.timeout_s + 1))),
+            *("--stop-timeout", str(int(plan.timeout_s + 1))),
             *("--exit-code-on-error", "0", "--loglevel", "WARNING"),
-            *("--json-file", str(self._folder / "locust")),
+            *("--json-file", str(self._folder / f"locust.{plan.worker}")),
         ]
 
     def _environment(self, plan_path: Path, base_url: str) -> dict[str, str]:
@@ -181,16 +223,32 @@ def stored_samples(folder: Path, *, intact: bool) -> LoadSamples | None:
     Raises:
         StoreError: The files are damaged.
     """
-    header = folder / HEADER
+    header = file_of(folder, HEADER)
     if not header.exists():
         return None
-    document = json.loads(header.read_text())
-    return LoadSamples(
-        series=read_names(folder),
-        records=read_records(folder),
-        zero=float(document["zero"]),
-        rate_per_s=plans.load(document["plan"]).arrivals_per_s,
-        intact=intact,
+    try:
+        document = json.loads(header.read_text())
+        zero, plan = float(document["zero"]), plans.load(document["plan"])
+        schedule = plan.schedule()
+    except (ValueError, KeyError, TypeError, InvalidError) as error:
+        raise StoreError(f"{header} says no plan of a load: {error}.") from error
+    workers = range(plan.workers)
+    series, records = merged([(read_names(folder, w), read_records(folder, 0, w)) for w in workers])
+    return LoadSamples(series=series, records=records, zero=zero, schedule=schedule, intact=intact)
+
+
+def _plan(spec: LoadSpec, folder: Path, seed: int, worker: int) -> LoadPlan:
+    arrivals = spec.arrivals
+    crowd = spec.max_in_flight if spec.users is None else spec.users
+    return LoadPlan(
+        folder=str(folder),
+        arrivals=None if arrivals is None else arrival_text.show(arrivals),
+        times_s=arrivals.times_s if isinstance(arrivals, Replay) else (),
+        users=share_of(crowd, worker, spec.workers),
+        timeout_s=spec.timeout_s,
+        seed=seed,
+        worker=worker,
+        workers=spec.workers,
     )
 
 

@@ -1,45 +1,57 @@
-"""The arrival plan that the harness hands to the load process, and its schedule.
+"""What the harness hands to each load process, and the arrivals that are its share.
 
-Pure. The schedule is absolute: arrival ``k`` is due at a time that does not depend on how
-the ones before it went.
+Pure but for the random generator that it seeds: the same plan gives the same arrivals and
+journeys in every process, whatever their number.
 """
 
 from __future__ import annotations
 
 import json
-import math
+import random
 from dataclasses import asdict, dataclass
+
+from harness import arrival_text
+from harness.arrivals import Plan, Replay
+from harness.schedule import Schedule
 
 ENVIRONMENT = "HARNESS_LOAD_PLAN"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """What the load process needs to know.
+    """What one load process needs to know.
 
     Args:
         folder: Where it writes its samples.
-        arrivals_per_s: Constant arrival rate.
+        arrivals: The whole plan of arrivals as text; None for a closed loop.
+        times_s: The instants of a replay.
+        users: This process's users: the pool that arrivals are served from, or a closed loop.
         timeout_s: A user gives up this long after the send.
-        max_in_flight: Users in the pool; further arrivals wait, and the wait counts.
-        seed: For whatever the journeys draw at random.
+        seed: For the gaps of Poisson arrivals and the choice of journeys.
+        worker: Number of this process, from 0.
+        workers: How many share the arrivals.
     """
 
     folder: str
-    arrivals_per_s: float
+    arrivals: str | None
     timeout_s: float
-    max_in_flight: int
+    users: int
     seed: int
+    times_s: tuple[float, ...] = ()
+    worker: int = 0
+    workers: int = 1
 
-    def due_s(self, k: int) -> float:
-        """When arrival ``k`` (from 0) is due, in seconds from the start of the schedule."""
-        return k / self.arrivals_per_s
+    def schedule(self) -> Schedule | None:
+        """The arrivals of all processes together; None for a closed loop."""
+        if self.arrivals is None:
+            return None
+        return Schedule(self._plan(self.arrivals), random.Random(self.seed))
 
-    def planned(self, start_s: float, end_s: float) -> int:
-        """How many arrivals are due in ``[start_s, end_s)`` of the schedule."""
-        first = math.ceil(max(0.0, start_s) * self.arrivals_per_s - 1e-9)
-        last = math.ceil(max(0.0, end_s) * self.arrivals_per_s - 1e-9)
-        return max(0, last - first)
+    def _plan(self, text: str) -> Plan:
+        plan = arrival_text.parse(text)
+        if isinstance(plan, Replay):
+            return Replay(path=plan.path, speed=plan.speed, times_s=self.times_s)
+        return plan
 
     def dump(self) -> str:
         """The plan as JSON text."""
@@ -48,4 +60,10 @@ class LoadPlan:
 
 def load(text: str) -> LoadPlan:
     """Parse :meth:`LoadPlan.dump`."""
-    return LoadPlan(**json.loads(text))
+    document = json.loads(text)
+    return LoadPlan(**document | {"times_s": tuple(document["times_s"])})
+
+
+def share_of(users: int, worker: int, workers: int) -> int:
+    """How many of the users one worker has; all of them together have each one once."""
+    return len(range(worker, users, workers))

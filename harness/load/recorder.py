@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.load.records import NAMES, SAMPLES, SELF_REPORT
+from harness.load.records import NAMES, SAMPLES, SELF_REPORT, file_of
 from harness.samples import STRUCT, Kind, RequestOutcome
 
 _PACK = struct.Struct(STRUCT).pack
@@ -25,13 +25,13 @@ class Recorder:
     hold a path with a token in it: ``redact`` takes it out.
     """
 
-    def __init__(self, folder: Path, redact: Callable[[str], str] = str) -> None:
+    def __init__(self, folder: Path, worker: int = 0, redact: Callable[[str], str] = str) -> None:
         self._redact = redact
         self._epoch_offset = time.time() - time.perf_counter()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._samples = os.open(folder / SAMPLES, flags, 0o600)
-        self._names = os.open(folder / NAMES, flags, 0o600)
-        self._self_report = os.open(folder / SELF_REPORT, flags, 0o600)
+        self._samples = os.open(file_of(folder, SAMPLES, worker), flags, 0o600)
+        self._names = os.open(file_of(folder, NAMES, worker), flags, 0o600)
+        self._self_report = os.open(file_of(folder, SELF_REPORT, worker), flags, 0o600)
         self._buffer = bytearray()
         self._series: dict[tuple[Kind, str], int] = {}
         self._lags: deque[float] = deque(maxlen=100_000)
@@ -40,6 +40,10 @@ class Recorder:
     def wall(self, at: float) -> float:
         """Seconds since the epoch for a ``perf_counter`` value."""
         return at + self._epoch_offset
+
+    def at(self, wall: float) -> float:
+        """The ``perf_counter`` value of a time in seconds since the epoch."""
+        return wall - self._epoch_offset
 
     def add(
         self,

@@ -1,12 +1,14 @@
-"""The load process's sample file: fixed binary records, appended, readable while it grows.
+"""The load processes' sample files: fixed binary records, appended, readable while they grow.
 
 ``load.bin`` holds records, ``load.names`` the series they belong to, one JSON line each,
-written before the first record that refers to it. A torn last record is ignored.
+written before the first record that refers to it. A torn last record is ignored. Where
+several workers share the load, the second one writes ``load.1.bin``, and so on.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +16,25 @@ import numpy as np
 from harness.errors import StoreError
 from harness.samples import RECORD, Kind, Records, SeriesName
 
-SAMPLES = "load.bin"
-NAMES = "load.names"
-HEADER = "load.json"
-SELF_REPORT = "load.self.jsonl"
+SAMPLES = "bin"
+NAMES = "names"
+HEADER = "json"
+SELF_REPORT = "self.jsonl"
 
 
-def read_records(folder: Path, start: int = 0) -> Records:
+def file_of(folder: Path, what: str, worker: int = 0) -> Path:
+    """One worker's file of a kind, such as :data:`SAMPLES`."""
+    number = f".{worker}" if worker else ""
+    return folder / f"load{number}.{what}"
+
+
+def read_records(folder: Path, start: int = 0, worker: int = 0) -> Records:
     """Whole records from number ``start`` on; an unfinished last one is left out.
 
     Raises:
         StoreError: The file cannot be read.
     """
-    path = folder / SAMPLES
+    path = file_of(folder, SAMPLES, worker)
     try:
         with path.open("rb") as stream:
             stream.seek(start * RECORD.itemsize)
@@ -39,13 +47,13 @@ def read_records(folder: Path, start: int = 0) -> Records:
     return np.frombuffer(data, RECORD, count=whole)
 
 
-def read_names(folder: Path) -> tuple[SeriesName, ...]:
+def read_names(folder: Path, worker: int = 0) -> tuple[SeriesName, ...]:
     """Series in the order of their numbers.
 
     Raises:
         StoreError: A line is damaged.
     """
-    path = folder / NAMES
+    path = file_of(folder, NAMES, worker)
     try:
         lines = path.read_text().splitlines()
         parsed = [json.loads(line) for line in lines]
@@ -54,3 +62,23 @@ def read_names(folder: Path) -> tuple[SeriesName, ...]:
         return ()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is not a list of series: {error}.") from error
+
+
+def merged(
+    parts: Sequence[tuple[tuple[SeriesName, ...], Records]],
+) -> tuple[tuple[SeriesName, ...], Records]:
+    """The records of several workers as if one had written them, worker by worker."""
+    if len(parts) == 1:
+        return parts[0]
+    series = tuple(sorted({name for names, _ in parts for name in names}, key=_order))
+    blocks = []
+    for names, records in parts:
+        numbers = np.array([series.index(name) for name in names], RECORD["series"])
+        block = records.copy()
+        block["series"] = numbers[records["series"]] if len(records) else 0
+        blocks.append(block)
+    return series, np.concatenate(blocks)
+
+
+def _order(name: SeriesName) -> tuple[int, str]:
+    return int(name.kind), name.name

@@ -41,21 +41,24 @@ class TimedSession(FastHttpSession):
         engine = Engine.current
         assert engine is not None
         started = time.perf_counter()
+        assert self.user is not None
+        # Stamped here, so that a request that is given up keeps the times it began with.
+        stamp = {**self.user.context(), **(kwargs.pop("context", None) or {})}
         given_up = RequestTimeout()
         timer = gevent.Timeout.start_new(engine.plan.timeout_s, given_up)
         try:
-            return super().request(method, url, name=name, **kwargs)
+            return super().request(method, url, name=name, context=stamp, **kwargs)
         except RequestTimeout as timeout:
             if timeout is not given_up:
                 raise
-            self._abandon_connections()
+            self.abandon_connections()
             self.request_event.fire(
                 request_type=method,
                 name=name or self.request_name or url,
                 response_time=(time.perf_counter() - started) * 1000,
                 response_length=0,
                 response=None,
-                context={"harness_user": self.user},
+                context=stamp,
                 exception=TimeoutError(f"no complete answer within {engine.plan.timeout_s:g} s"),
                 start_time=time.time(),
                 url=url,
@@ -64,7 +67,7 @@ class TimedSession(FastHttpSession):
         finally:
             timer.close()
 
-    def _abandon_connections(self) -> None:
+    def abandon_connections(self) -> None:
         """The interrupted exchange may still be on the wire: never reuse its connection."""
         pool = self.client.clientpool
         self.client.clientpool = HTTPClientPool(**pool.client_args)

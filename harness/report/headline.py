@@ -15,9 +15,12 @@ REPAIR = "run `harness recover`"
 def headline(result: Result) -> str:
     """One sentence: the verdict's name, then the reason for it."""
     sentence = f"{result['verdict']['name']}: {_why(result)}"
+    caveats = []
     if result["scenario"]["client_side_only"]:
-        sentence += " (client side only)"
-    return f"{sentence}."
+        caveats.append("client side only")
+    if result["load"] is not None and result["load"]["loop"] == "closed":
+        caveats.append("closed loop: a slow target lowered the load")
+    return f"{sentence} ({'; '.join(caveats)})." if caveats else f"{sentence}."
 
 
 def _why(result: Result) -> str:

@@ -94,8 +94,9 @@ def _facts(result: Result) -> tuple[tuple[str, str], ...]:
     ]
     if load is None:
         return (*facts, ("load", "nothing was recorded"))
-    sent = f"{load['sent']:,} sent of {load['planned']:,} planned"
-    loop = f"{value(load['arrivals_per_s'], '/s')}, {load['loop']} loop"
+    open_loop = load["loop"] == "open"
+    sent = f"{load['sent']:,} sent" + (f" of {load['planned']:,} planned" if open_loop else "")
+    loop = f"{load['arrivals']}, open loop" if open_loop else "closed loop: a slow target lowers it"
     ended = f"{load['completed']:,} answered, {load['failed']:,} failed"
     lag = f"{milliseconds(load['lag_p99_ms'])} (p99)"
     facts += [("load", loop), ("arrivals", sent), ("answers", ended), ("generator lag", lag)]

@@ -65,14 +65,25 @@ def _faults(faults: list[Mapping[str, Any]]) -> list[str]:
 
 def _load(load: Mapping[str, Any]) -> list[str]:
     what = load["profile"] or ", ".join(load["http"])
-    count = load["arrivals_planned"]
-    total = "an unknown number of" if count is None else f"{count:,}"
     return [
         f"{clean(what)} to {clean(load['base_url'] or 'an address that is not known yet')}",
-        f"{load['arrivals_per_s']:g} arrivals/s, {total} arrivals planned, "
-        f"up to {load['max_in_flight']} users at a time, who give up after "
-        f"{show_duration(load['timeout_s'])}",
+        f"{_how_many(load)}, who give up after {show_duration(load['timeout_s'])}{_shared(load)}",
     ]
+
+
+def _how_many(load: Mapping[str, Any]) -> str:
+    users = load["max_in_flight"]
+    if load["loop"] == "closed":
+        return f"a closed loop of {users} users, each of whom waits for an answer"
+    count = load["arrivals_planned"]
+    total = "an unknown number of" if count is None else f"{count:,}"
+    plan, peak = load["arrivals"], f"{load['arrivals_per_s']:g}/s"
+    rates = plan if plan == peak else f"{plan}, at most {peak}"
+    return f"{clean(rates)}: {total} arrivals planned, up to {users} users at a time"
+
+
+def _shared(load: Mapping[str, Any]) -> str:
+    return f"; shared by {load['workers']} workers" if load["workers"] > 1 else ""
 
 
 def _metrics(metrics: Mapping[str, Any] | None) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from harness.arrival_text import parse as parse_arrivals
 from harness.scenario.fields import inside_project
 from harness.scenario.problems import Problem, did_you_mean, quoted
 from harness.scenario.sections import STACK_OPTIONS
@@ -28,6 +29,8 @@ def check(root: Node, exists: Exists) -> Iterator[Problem]:
         if at(load, "service") is not None and at(load, "http") is None:
             mark = key_mark(root, "load", "service")
             yield Problem(mark, "load.service is only for load.http; a locustfile names its own")
+        yield from _one_of(root, ("load",), "arrivals", "users", "")
+        yield from _closed_loop(root)
     if at(root, "with") is not None and at(root, "experiment") is None:
         yield Problem(key_mark(root, "with"), "with is only for experiment; faults say it directly")
     yield from _stack_options(root)
@@ -54,6 +57,16 @@ def _one_of(root: Node, path: tuple[str, ...], a: str, b: str, also: str) -> Ite
         tail = f" ({also})" if also else ""
         message = f"neither {prefix}{a} nor {prefix}{b} is given; one is needed{tail}"
         yield Problem(key_mark(root, *path), message)
+
+
+def _closed_loop(root: Node) -> Iterator[Problem]:
+    """With users, what speaks of arrivals would be silently without effect."""
+    if at(root, "load", "users") is None:
+        return
+    for path in (("load", "max_in_flight"), ("max_rate",)):
+        if at(root, *path) is not None:
+            message = f"{'.'.join(path)} is only for load.arrivals; a closed loop has neither"
+            yield Problem(key_mark(root, *path), message)
 
 
 def _stack_options(root: Node) -> Iterator[Problem]:
@@ -89,7 +102,7 @@ def _rates(root: Node) -> Iterator[Problem]:
     if arrivals is None or most is None:
         return
     try:
-        over = parse_rate_per_s(str(arrivals.value)) > parse_rate_per_s(str(most.value))
+        over = parse_arrivals(str(arrivals.value)).peak_per_s > parse_rate_per_s(str(most.value))
     except (ValueError, OverflowError):
         return
     if over:

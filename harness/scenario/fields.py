@@ -17,6 +17,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from harness import arrival_text
+from harness.arrivals import Plan, Replay
 from harness.model import Unit
 from harness.scenario.problems import quoted
 from harness.units import parse_duration_s, parse_quantity, parse_rate_per_s
@@ -76,6 +78,23 @@ def _share(value: object) -> float:
     return quantity.value
 
 
+def _arrivals(value: object) -> Plan:
+    text = _text(value, "arrivals such as 100/s")
+    try:
+        plan = arrival_text.parse(text)
+    except ValueError as error:
+        raise ValueError(str(error).replace(repr(text), quoted(text), 1)) from error
+    if plan.peak_per_s > parse_rate_per_s(HIGHEST_RATE):
+        raise ValueError(f"{quoted(text)} is too much; at most {HIGHEST_RATE}")
+    if max(arrival_text.durations(plan), default=0.0) > parse_duration_s(LONGEST):
+        raise ValueError(f"{quoted(text)} is too long; at most {LONGEST}")
+    if isinstance(plan, Replay) and not inside_project(plan.path):
+        raise ValueError(
+            f"{quoted(plan.path)} must be a path inside the project, relative to its root"
+        )
+    return plan
+
+
 def _request(value: object) -> str:
     text = _text(value, "a request such as GET /items")
     if re.fullmatch(REQUEST_PATTERN[1:-1], text) is None:
@@ -116,6 +135,11 @@ Rate = Annotated[
 ]
 Share = Annotated[
     float, BeforeValidator(_share), WithJsonSchema({"type": "string", "pattern": SHARE_PATTERN})
+]
+ArrivalPlan = Annotated[
+    Any,
+    PlainValidator(_arrivals),
+    WithJsonSchema({"type": "string", "pattern": rf"^(?:{arrival_text.PATTERN}|{_VARIABLE})$"}),
 ]
 Request = Annotated[
     str, BeforeValidator(_request), WithJsonSchema({"type": "string", "pattern": REQUEST_PATTERN})

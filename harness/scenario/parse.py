@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from harness.arrivals import Arrivals, gentle
 from harness.errors import ScenarioError
 from harness.model import (
     FaultSpec,
@@ -25,7 +26,7 @@ from harness.scenario.notyet import refusals
 from harness.scenario.problems import Mark, Problem, quoted, render
 from harness.scenario.schema import ScenarioFile
 from harness.scenario.sections import Stack
-from harness.scenario.sizing import users_needed
+from harness.scenario.sizing import RAMP_UP_S, users_needed
 from harness.scenario.tree import Node, at, key_mark
 
 
@@ -146,7 +147,11 @@ def _other_profiles(
 
 def _scenario(file: ScenarioFile, path: str) -> Scenario:
     load, phases = file.load, file.phases
-    users = load.max_in_flight or users_needed(load.arrivals, load.timeout)
+    arrivals = load.arrivals
+    if file.stack.driver == "external" and isinstance(arrivals, Arrivals):
+        arrivals = gentle(arrivals, phases.warmup or RAMP_UP_S)
+    peak = 0.0 if arrivals is None else arrivals.peak_per_s
+    users = load.users or load.max_in_flight or users_needed(peak, load.timeout)
     aborts = [parse_objective(line) for line in file.abort]
     return Scenario(
         name=file.name,
@@ -156,9 +161,11 @@ def _scenario(file: ScenarioFile, path: str) -> Scenario:
             profile=load.profile,
             http=tuple(load.http or ()),
             service=load.service,
-            arrivals_per_s=load.arrivals,
+            arrivals=arrivals,
+            users=load.users,
             timeout_s=load.timeout,
             max_in_flight=users,
+            workers=load.workers,
         ),
         experiment=file.experiment,
         arguments=dict(file.with_ or {}),

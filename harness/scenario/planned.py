@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+from harness.arrivals import Arrivals
 from harness.model import (
     Condition,
     GrowthLimit,
@@ -79,20 +80,24 @@ def _share_warnings(scenario: Scenario, condition: Threshold) -> Iterator[str]:
     if allowed <= 0:
         yield f"{text} can never be proven: no number of requests shows a share of zero"
         return
-    steady_s, rate = scenario.phases.steady_s, scenario.load.arrivals_per_s
+    plan, phases = scenario.load.arrivals, scenario.phases
+    if not isinstance(plan, Arrivals):
+        return  # how many requests there will be is in another file, or nobody's plan
+    steady_s = phases.steady_s
     needed = max(MIN_EFFECTIVE, requests_needed(allowed))
-    planned = math.floor(steady_s * rate + 1e-9)
+    expected = plan.expected(phases.warmup_s, phases.warmup_s + steady_s)
+    planned = math.floor(expected + 1e-9)
     if steady_s < MIN_SECONDS:
         yield (
             f"{text} needs at least {MIN_SECONDS} s of steady, planned are "
             f"{show_duration(steady_s)}; set phases.steady to {MIN_SECONDS}s or more"
         )
     if planned < needed:
-        longer = max(MIN_SECONDS, math.ceil(needed / rate))
-        yield (
-            f"{text} needs {needed:,} clean requests, planned are {planned:,}; "
-            f"set phases.steady to {longer}s or more, or raise load.arrivals"
-        )
+        remedy = "raise load.arrivals"
+        if expected > 0:
+            longer = max(MIN_SECONDS, math.ceil(needed * steady_s / expected))
+            remedy = f"set phases.steady to {longer}s or more, or {remedy}"
+        yield f"{text} needs {needed:,} clean requests, planned are {planned:,}; {remedy}"
 
 
 def _allowed_share(condition: Threshold) -> float | None:
@@ -101,7 +106,7 @@ def _allowed_share(condition: Threshold) -> float | None:
     if quantile is not None:
         return 1 - quantile
     limit = condition.limit.value
-    if condition.stat in ("errors", "degraded") and condition.op in _GROWING:
+    if condition.stat in ("errors", "degraded", "truncated") and condition.op in _GROWING:
         return limit
     if condition.stat == "availability" and condition.op in (Op.GT, Op.GE):
         return 1 - limit

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.model import Objective, Quantity, Scenario, Unit
+from harness.arrival_text import show as show_arrivals
+from harness.model import LoadSpec, Objective, Quantity, Scenario, Unit
 from harness.objectives import show
 from harness.slis import Sli
 from harness.units import show_duration, show_quantity
@@ -71,15 +72,22 @@ def _literal(value: Any) -> Any:
 def _load(scenario: Scenario) -> dict[str, Any]:
     load = scenario.load
     document: dict[str, Any] = {
-        "arrivals": show_quantity(Quantity(value=load.arrivals_per_s, unit=Unit.PER_SECOND)),
+        **_loop(load),
         "timeout": show_duration(load.timeout_s),
-        "max_in_flight": load.max_in_flight,
     }
+    if load.workers > 1:
+        document["workers"] = load.workers
     if load.profile is not None:
         return {"profile": load.profile, **document}
     if load.service is not None:
         document["service"] = load.service
     return {"http": list(load.http), **document}
+
+
+def _loop(load: LoadSpec) -> dict[str, Any]:
+    if load.arrivals is None:
+        return {"users": load.users}
+    return {"arrivals": show_arrivals(load.arrivals), "max_in_flight": load.max_in_flight}
 
 
 def _blast_radius(scenario: Scenario) -> dict[str, Any]:

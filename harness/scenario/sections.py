@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from harness.arrival_text import FORMS
 from harness.scenario.fields import (
+    ArrivalPlan,
     Duration,
     LongerDuration,
     ProjectFile,
-    Rate,
     Request,
     Shape,
     Share,
@@ -26,7 +27,8 @@ OBJECTIVE_HELP = (
     "`alert Name does not fire`, `sli does not reach 512MB within 24h`, or "
     "`name.stat <= baseline +15% during steady`. "
     "Load statistics: p50, p95, p99, p999 (any quantile), errors, availability, degraded, "
-    "goodput. SLI statistics: none (every sample), min, max, mean, last. "
+    "truncated, goodput; of streamed answers ttft_p99 (first token) and gap_p99 (largest gap). "
+    "SLI statistics: none (every sample), min, max, mean, last. "
     "Phases: warmup, steady, fault, recovery, after."
 )
 OBJECTIVE_EXAMPLES = [
@@ -106,9 +108,19 @@ class Load(Shape):
         description="Service that `http` requests go to. Only with `http`.",
         examples=["gateway", "my-api:80"],
     )
-    arrivals: Rate = Field(
-        description="Constant arrival rate, whatever the answers do (open loop).",
-        examples=["100/s", "600/m"],
+    arrivals: ArrivalPlan | None = Field(
+        default=None,
+        description="When journeys begin, whatever the answers do (open loop): a rate, a ramp, "
+        "steps, a spike, a sine, or several one after the other; `poisson` at the end for random "
+        "gaps; or the times in a file. Exactly one of `arrivals` and `users`.",
+        examples=[*FORMS, "0/s to 100/s over 30s, 100/s poisson"],
+    )
+    users: Annotated[int, Field(ge=1, le=2000)] | None = Field(
+        default=None,
+        description="Closed loop: so many users, each of whom waits for an answer before the "
+        "next request. For locustfiles as they are; a slow target lowers such a load, so its "
+        "latencies flatter an outage.",
+        examples=[20],
     )
     timeout: LongerDuration = Field(
         description="After this long a user gives up; the request counts as failed.",
@@ -117,8 +129,13 @@ class Load(Shape):
     max_in_flight: Annotated[int, Field(ge=1, le=2000)] | None = Field(
         default=None,
         description="Users at a time; further arrivals wait, and the wait counts. By default "
-        "arrivals × timeout × 1.25, from 10 to 2000.",
+        "highest rate × timeout × 1.25, from 10 to 2000.",
         examples=[200],
+    )
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        default=1,
+        description="Load processes on this machine that share the arrivals or users evenly.",
+        examples=[4],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 FEWEST_USERS, MOST_USERS = 10, 2000
+RAMP_UP_S = 10.0  #: to a rate that somebody else's system has not met yet
 
 
 def users_needed(arrivals_per_s: float, timeout_s: float) -> int:

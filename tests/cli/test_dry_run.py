@@ -231,6 +231,28 @@ def plain(text: str, place: Place) -> str:
 
 
 FILES = ("inline", "experiment", "load")
+LOADS = {
+    "a ramp": ("arrivals: 0/s to 20/s over 4s", "0/s to 20/s over 4s, at most 20/s: 40 arrivals"),
+    "random gaps": ("arrivals: 10/s poisson", "10/s poisson, at most 10/s: 40 arrivals planned"),
+    "a recording": ("arrivals: replay times.txt", "replay times.txt, at most 2/s: 3 arrivals"),
+    "a closed loop": ("users: 7", "a closed loop of 7 users, each of whom waits for an answer"),
+    "several workers": ("users: 7, workers: 3", "who give up after 1s; shared by 3 workers"),
+}
+
+
+def test_each_load_is_told_as_it_is_planned(place: Place) -> None:
+    place.write("harness.toml", "[guards]\nmax_targets = 2\n")  # a closed loop has no rate
+    place.write("times.txt", "100.0\n100.5\n103.5\n200.0\n")
+    text = LOAD_TEST.replace("steady: 2s", "steady: 3s")
+    for name, (load, _) in LOADS.items():
+        place.write(f"{name}.yaml", text.replace("arrivals: 10/s", load))
+    files = [f"{name}.yaml" for name in LOADS]
+    done = place.harness("run", *files, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    for _, said in LOADS.values():
+        assert said in done.stdout
+    document = json.loads(place.harness("run", *files, "--dry-run", "-o", "json").stdout)
+    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(document)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -110,7 +110,7 @@ NO_LOAD = {
     "a profile that never asks for arrivals": (
         "from locust import HttpUser, task\nclass U(HttpUser):\n    @task\n    def t(self): pass\n",
         3,
-        "Locust sent nothing",
+        "cannot be started by arrivals",
     ),
     "a profile that does not even import": ("import nothing_of_that_name\n", 3, "Locust ended"),
 }

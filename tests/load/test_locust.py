@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,120 +12,37 @@ import numpy as np
 import psutil
 import pytest
 
+from harness.arrivals import constant
 from harness.errors import InvalidError, LoadError
-from harness.files import project_root
 from harness.load.locust import LocustLoad, stored_samples
-from harness.model import LoadSpec, Window
 from harness.samples import (
     Kind,
-    LoadSamples,
-    Records,
     RequestOutcome,
     impossible,
     latency_s,
     outcome_counts,
     scheduler_lag_s,
-    within,
 )
 from tests.builders import scenario
-from tests.real import _Quiet, eventually, free_port, serving
-
-RATE = 50.0
-SECONDS = 2.0
-
-
-class Site:
-    """A server whose behaviour a test chooses, and what it has seen."""
-
-    def __init__(self) -> None:
-        self.seen = 0
-        self.paths: Counter[str] = Counter()
-        self.lock = threading.Lock()
-        self.behave: Callable[[Any, int], None] = lambda handler, _n: answer(handler)
-
-
-def answer(handler: Any, status: int = 200, body: bytes = b"ok", **headers: str) -> None:
-    handler.send_response(status)
-    handler.send_header("Content-Length", str(len(body)))
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
-def hang_up(handler: Any, _number: int = 0) -> None:
-    handler.close_connection = True
-
-
-@pytest.fixture
-def site() -> Site:
-    return Site()
-
-
-@pytest.fixture
-def url(site: Site) -> Iterator[str]:
-    class Handler(_Quiet):
-        def do_GET(self) -> None:  # noqa: N802 - http.server's name
-            with site.lock:
-                site.seen += 1
-                number = site.seen
-                site.paths[f"{self.command} {self.path}"] += 1
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            site.behave(self, number)
-
-        do_POST = do_GET  # noqa: N815
-
-    with serving(Handler) as address:
-        yield f"http://{address}"
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., LocustLoad]]:
-    """Makes loads, and sees that none outlives its test."""
-    made: list[LocustLoad] = []
-
-    def make(profile: str = "", **changes: Any) -> LocustLoad:
-        good: dict[str, Any] = {
-            "profile": None,
-            "http": ("GET /items",),
-            "service": None,
-            "arrivals_per_s": RATE,
-            "timeout_s": 1.0,
-            "max_in_flight": 30,
-        }
-        if profile:
-            (tmp_path / "profile.py").write_text(profile)
-            good |= {"profile": "profile.py", "http": ()}
-        load = LocustLoad(LoadSpec(**good | changes), tmp_path, tmp_path / "run" / "samples", 1)
-        made.append(load)
-        return load
-
-    yield make
-    for load in made:
-        load.stop()
-
-
-def play(load: LocustLoad, url: str, seconds: float = SECONDS) -> LoadSamples:
-    """Offer the load for a time and return what is on record after the end."""
-    zero = load.start(url)
-    time.sleep(max(0.0, zero + seconds - time.time()))
-    assert load.problem() is None
-    load.stop()
-    return load.samples()
-
-
-def planned(samples: LoadSamples, seconds: float = SECONDS) -> tuple[Records, int]:
-    """The journeys that were due while the load was on, and how many should have been."""
-    window = Window(start=samples.zero, end=samples.zero + seconds)
-    return within(samples.of_kind(Kind.JOURNEY), window), samples.planned(window)
-
-
-def requests(samples: LoadSamples) -> Records:
-    return samples.of_kind(Kind.REQUEST)
+from tests.load.site import (
+    RATE,
+    SECONDS,
+    Site,
+    answer,
+    drip,
+    hang_up,
+    plain_locust,
+    planned,
+    play,
+    requests,
+    said_at_the_end,
+    truncated,
+)
+from tests.real import eventually, free_port
 
 
 def test_the_schedule_is_kept(site: Site, url: str, start: Callable[..., LocustLoad]) -> None:
-    samples = play(start(arrivals_per_s=100.0), url)
+    samples = play(start(arrivals=constant(100.0)), url)
     journeys, wanted = planned(samples)
     assert wanted == 200
     assert len(journeys) == pytest.approx(wanted, rel=0.02)
@@ -150,7 +61,9 @@ def test_what_is_stored_is_what_was_recorded(
     samples = play(start(), url, 1.0)
     stored = stored_samples(tmp_path / "run" / "samples", intact=True)
     assert stored is not None
-    assert (stored.series, stored.zero, stored.rate_per_s) == (samples.series, samples.zero, RATE)
+    assert (stored.series, stored.zero) == (samples.series, samples.zero)
+    assert stored.schedule is not None
+    assert stored.schedule.plan == constant(RATE)
     assert stored.records.tobytes() == samples.records.tobytes()
     with (tmp_path / "run" / "samples" / "load.bin").open("ab") as stream:
         stream.write(b"torn")
@@ -173,23 +86,9 @@ def test_no_broken_connection_is_hidden_by_sending_again(
     assert len(planned(samples)[0]) == pytest.approx(RATE * SECONDS, rel=0.02)
 
 
-def drip(handler: Any, _number: int) -> None:
-    """Each byte in time, the whole never."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "100")
-    handler.end_headers()
-    try:
-        for _ in range(30):
-            handler.wfile.write(b"x")
-            handler.wfile.flush()
-            time.sleep(0.1)
-    except OSError:
-        handler.close_connection = True
-
-
 def test_a_slow_drip_is_a_timeout(site: Site, url: str, start: Callable[..., LocustLoad]) -> None:
     site.behave = drip
-    samples = play(start(arrivals_per_s=10.0, timeout_s=0.5), url, 1.5)
+    samples = play(start(arrivals=constant(10.0), timeout_s=0.5), url, 1.5)
     found = requests(samples)
     assert len(found) == site.seen
     assert set(outcome_counts(found)) == {"timeout"}
@@ -201,7 +100,7 @@ def test_a_slow_drip_is_a_timeout(site: Site, url: str, start: Callable[..., Loc
 
 def test_silence_is_a_timeout(site: Site, url: str, start: Callable[..., LocustLoad]) -> None:
     site.behave = lambda _h, _n: time.sleep(2)
-    samples = play(start(arrivals_per_s=10.0, timeout_s=0.4), url, 1.0)
+    samples = play(start(arrivals=constant(10.0), timeout_s=0.4), url, 1.0)
     assert set(outcome_counts(requests(samples))) == {"timeout"}
     assert np.isinf(latency_s(requests(samples))).all()
 
@@ -212,14 +111,6 @@ def test_nobody_there_is_refused(start: Callable[..., LocustLoad]) -> None:
     journeys, wanted = planned(samples, 1.0)
     assert len(journeys) == pytest.approx(wanted, abs=1)
     assert np.isinf(latency_s(journeys)).all()  # an instant refusal improves no percentile
-
-
-def truncated(handler: Any, _number: int) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", "100")
-    handler.end_headers()
-    handler.wfile.write(b"half")
-    handler.close_connection = True
 
 
 BEHAVIOURS: dict[str, tuple[Callable[[Any, int], None], set[str], int]] = {
@@ -239,7 +130,7 @@ def test_each_way_to_answer_is_told_apart(
     start: Callable[..., LocustLoad],
 ) -> None:
     site.behave, outcomes, status = row
-    samples = play(start(arrivals_per_s=20.0), url, 1.0)
+    samples = play(start(arrivals=constant(20.0)), url, 1.0)
     found = requests(samples)
     assert len(found) == site.seen
     assert set(outcome_counts(found)) == outcomes
@@ -267,7 +158,7 @@ def own(what: str) -> str:
 def test_a_journey_is_as_bad_as_its_worst_request(
     site: Site, url: str, start: Callable[..., LocustLoad]
 ) -> None:
-    samples = play(start(own("mark_degraded(answer)"), arrivals_per_s=20.0), url, 1.0)
+    samples = play(start(own("mark_degraded(answer)"), arrivals=constant(20.0)), url, 1.0)
     first, second, buy = (samples.of(name) for name in ("first", "second", "buy"))
     assert first is not None
     assert second is not None
@@ -283,14 +174,14 @@ def test_a_journey_is_as_bad_as_its_worst_request(
 
 def test_what_a_journey_finds_wrong_is_bad(url: str, start: Callable[..., LocustLoad]) -> None:
     wrong = own("answer.failure('this is not what I ordered')")
-    samples = play(start(wrong, arrivals_per_s=20.0), url, 1.0)
+    samples = play(start(wrong, arrivals=constant(20.0)), url, 1.0)
     second = samples.of("second")
     assert second is not None
     assert set(outcome_counts(second)) == {"assertion"}
 
 
 def test_a_journey_that_raises_has_failed(url: str, start: Callable[..., LocustLoad]) -> None:
-    samples = play(start(own("1 / 0"), arrivals_per_s=20.0), url, 1.0)
+    samples = play(start(own("1 / 0"), arrivals=constant(20.0)), url, 1.0)
     buy = samples.of("buy")
     assert buy is not None
     assert set(outcome_counts(buy)) == {"other"}
@@ -302,7 +193,7 @@ def test_arrivals_that_never_found_a_user_are_on_record(
 ) -> None:
     """Two users, each busy for as long as a request may take: the rest waits, and is counted."""
     site.behave = lambda _h, _n: time.sleep(1.5)
-    samples = play(start(arrivals_per_s=40.0, timeout_s=1.0, max_in_flight=2), url, 1.5)
+    samples = play(start(arrivals=constant(40.0), timeout_s=1.0, max_in_flight=2), url, 1.5)
     journeys, wanted = planned(samples, 1.5)
     assert len(journeys) == pytest.approx(wanted, rel=0.05)
     counts = outcome_counts(journeys)
@@ -316,7 +207,7 @@ def test_waiting_for_a_user_is_latency_and_not_the_generators_lag(
 ) -> None:
     """One user, 0.1 s each, 20 arrivals a second: the queue grows by half."""
     site.behave = lambda h, _n: (time.sleep(0.1), answer(h))[1]
-    samples = play(start(arrivals_per_s=20.0, timeout_s=3.0, max_in_flight=1), url)
+    samples = play(start(arrivals=constant(20.0), timeout_s=3.0, max_in_flight=1), url)
     sent = samples.of("http")
     assert sent is not None
     sent = sent[sent["outcome"] == RequestOutcome.GOOD]
@@ -423,21 +314,9 @@ def test_a_load_that_never_began_left_nothing(tmp_path: Path) -> None:
 
 def test_plain_locust_runs_the_same_file_closed_loop(site: Site, url: str, tmp_path: Path) -> None:
     (tmp_path / "profile.py").write_text(own("mark_degraded(answer)"))
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("LOCUST", "HARNESS"))}
-    environment["PYTHONPATH"] = str(project_root())
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "locust", "--headless", "-f", "profile.py", "-H", url),
-            *("-u", "2", "-r", "2", "--run-time", "1s", "--json"),
-        ],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    stats = {s["name"]: s["num_requests"] for s in json.loads(done.stdout)}
+    with plain_locust(tmp_path / "profile.py", url, users=2) as locust:
+        eventually(lambda: site.paths["POST /second"] >= 2, "both were sent", patience_s=60)
+        stats = {s["name"]: s["num_requests"] for s in said_at_the_end(locust)}
     assert set(stats) == {"first", "second"}
     assert sum(stats.values()) > 0
     assert abs(sum(stats.values()) - site.seen) <= 2  # those on their way at the end

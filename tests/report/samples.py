@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.arrivals import constant
 from harness.baseline import Difference
 from harness.chart import timeline
 from harness.checks import all_checks
@@ -32,6 +33,7 @@ from harness.objectives import parse
 from harness.recovery_checks import recoveries
 from harness.result import Facts, document
 from harness.samples import RECORD, Kind, LoadSamples, RequestOutcome, SeriesName
+from harness.schedule import Schedule
 from harness.slis import Series, Sli
 from harness.timeline import phases
 from harness.verdict import judge_run
@@ -130,7 +132,7 @@ def _evidence(story: Story) -> Evidence:
             profile="loadtests/assistant.py",
             http=(),
             service=None,
-            arrivals_per_s=story.rate_per_s,
+            arrivals=constant(story.rate_per_s),
             timeout_s=2,
             max_in_flight=500,
         ),
@@ -226,7 +228,7 @@ def _samples(story: Story) -> LoadSamples:
         series=tuple(series),
         records=np.concatenate(blocks),
         zero=ZERO,
-        rate_per_s=story.rate_per_s,
+        schedule=Schedule(constant(story.rate_per_s)),
     )
 
 
@@ -376,6 +378,8 @@ FIXED: dict[str, Any] = {
                     "p90_ms": 30.0,
                     "p99_ms": 41.2,
                     "p999_ms": 80.0,
+                    "ttft_p99_ms": None,
+                    "gap_p99_ms": None,
                     "max_ms": 2310.0,
                 }
             ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from goodtext import GOOD, INLINE, changed, load, problems
 
+from harness.arrivals import constant
 from harness.errors import ExitCode, ScenarioError
 from harness.model import FaultSpec, Gate, LoadSpec, PhasePlan, StackSpec
 from harness.objectives import show
@@ -51,7 +52,7 @@ def test_a_full_scenario() -> None:
         profile="loadtests/orders.py",
         http=(),
         service=None,
-        arrivals_per_s=100,
+        arrivals=constant(100),
         timeout_s=2,
         max_in_flight=250,
     )
@@ -101,6 +102,14 @@ HAPPY = [
     ("a baseline", "during steady\n", "during steady\n  - http.p99 <= baseline +15% during steady\n"),
     ("another rate", "50/s", "600/m"),
     ("the size of the pool", "timeout: 2s", "timeout: 2s, max_in_flight: 2000"),
+    ("a ramp", "50/s", "0/s to 50/s over 30s"),
+    ("a ramp, then random arrivals", "arrivals: 50/s", "arrivals: '0/s to 50/s over 30s, 50/s poisson'"),
+    ("a spike", "50/s", "5/s spike to 50/s at 30s for 10s"),
+    ("steps", "50/s", "5/s to 50/s by 5/s every 10s"),
+    ("a day curve", "50/s", "5/s to 50/s sine every 24h"),
+    ("a recording", "50/s", "replay traces/monday.csv at 2x"),
+    ("a closed loop", "arrivals: 50/s", "users: 20"),
+    ("several workers", "timeout: 2s", "timeout: 2s, workers: 4"),
     ("JSON is YAML", "stack: {driver: local}", '"stack": {"driver": "local"}'),
     ("a dollar sign at the end of a regular expression", "metrics: none", "slis: {up: {query: 'up{job=~\"a$\"}'}}"),
 ]  # fmt: skip
@@ -128,6 +137,17 @@ def test_an_objective_may_warn_only_and_is_stored_in_its_canonical_spelling() ->
 )
 def test_the_pool_is_sized_for_a_total_outage(rate: float, timeout_s: float, users: int) -> None:
     assert users_needed(rate, timeout_s) == users
+
+
+def test_the_pool_is_sized_for_the_highest_rate() -> None:
+    text = changed(GOOD, "100/s", "10/s spike to 100/s at 10s for 5s")
+    assert load(text).load.peak_per_s == 100
+    assert load(text).load.max_in_flight == load(GOOD).load.max_in_flight
+
+
+def test_a_closed_loop_has_users_and_no_planned_rate() -> None:
+    offered = load(changed(INLINE, "arrivals: 50/s", "users: 20")).load
+    assert (offered.arrivals, offered.users, offered.peak_per_s) == (None, 20, None)
 
 
 @pytest.mark.parametrize(
@@ -162,10 +182,10 @@ def test_a_near_variable_is_named_and_no_other() -> None:
 
 
 def test_a_profile_is_laid_over_and_options_over_that() -> None:
-    assert load(GOOD).load.arrivals_per_s == 100
-    assert load(GOOD, profile="ci").load.arrivals_per_s == 20
+    assert load(GOOD).load.peak_per_s == 100
+    assert load(GOOD, profile="ci").load.peak_per_s == 20
     scenario = load(GOOD, profile="ci", overrides=["load.arrivals=30/s", "load.arrivals=40/s"])
-    assert scenario.load.arrivals_per_s == 40
+    assert scenario.load.peak_per_s == 40
     assert scenario.load.timeout_s == 2
 
 
@@ -213,8 +233,8 @@ SAD_OPTIONS = [
     ("=x", "expected key.path=value, such as load.arrivals=50/s"),
     ("a..b=1", "expected key.path=value, such as load.arrivals=50/s"),
     ("a" + ".b" * 40 + "=1", "expected key.path=value, such as load.arrivals=50/s"),
-    ("load.arrivals=fast", "load.arrivals: 'fast' is not a rate; write a positive number per time, such as 200/s"),
-    ("load.arrivals=", "load.arrivals: '' is not a rate; write a positive number per time, such as 200/s"),
+    ("load.arrivals=fast", "load.arrivals: 'fast' is no arrival rate; write it like 100/s, 100/s for 30s, 0/s to 100/s over 30s, 50/s to 500/s by 50/s every 30s, 50/s spike to 500/s at 60s for 10s, 20/s to 200/s sine every 10m, replay traces/monday.txt"),
+    ("load.arrivals=", "load.arrivals: '' is no arrival rate; write it like 100/s, 100/s for 30s, 0/s to 100/s over 30s, 50/s to 500/s by 50/s every 30s, 50/s spike to 500/s at 60s for 10s, 20/s to 200/s sine every 10m, replay traces/monday.txt"),
     ("load.arrivals=500/s", "load.arrivals 500/s is above max_rate 200/s"),
     ("load.arrivls=5/s", "unknown key 'arrivls'; did you mean 'arrivals'?"),
     ("load.arrivals.x=1", "load.arrivals is '100/s'; it has no keys to set"),

@@ -114,13 +114,13 @@ IN_GOOD = [
         "a rate has a time",
         "arrivals: 100/s",
         "arrivals: 100",
-        ["6:13: load.arrivals: expected a rate such as 100/s, found 100"],
+        ["6:13: load.arrivals: expected arrivals such as 100/s, found 100"],
     ),
     (
         "a rate is above 0",
         "arrivals: 100/s",
         "arrivals: 0/s",
-        ["6:13: load.arrivals: '0/s' is not above 0; write a positive rate, such as 200/s"],
+        ["6:13: load.arrivals: The arrival rate must be above 0 at some time"],
     ),
     (
         "a rate beyond any machine is a slip",
@@ -239,6 +239,43 @@ IN_GOOD = [
         "with: {hold: 20s}",
         "with: {a b: 1}",
         ["10:8: with.a b: 'a b' does not match ^[A-Za-z_][A-Za-z0-9_-]*$"],
+    ),
+    (
+        "a load is open or closed",
+        "timeout: 2s",
+        "timeout: 2s\n  users: 5",
+        [
+            "8:3: both load.arrivals and load.users are given; keep exactly one",
+            "9:1: max_rate is only for load.arrivals; a closed loop has neither",
+            "22:12: both load.arrivals and load.users are given; keep exactly one",
+        ],
+    ),
+    (
+        "a load has arrivals or users",
+        "arrivals: 100/s",
+        "workers: 2",
+        ["4:1: neither load.arrivals nor load.users is given; one is needed"],
+    ),
+    (
+        "a recording is inside the project",
+        "arrivals: 100/s",
+        "arrivals: replay ../secrets.txt",
+        [
+            "6:13: load.arrivals: '../secrets.txt' must be a path inside the project, "
+            "relative to its root"
+        ],
+    ),
+    (
+        "a spike may not go above the highest rate either",
+        "arrivals: 100/s",
+        "arrivals: 10/s spike to 300/s at 60s for 10s",
+        ["6:13: load.arrivals 10/s spike to 300/s at 60s for 10s is above max_rate 200/s"],
+    ),
+    (
+        "no arrivals take for ever",
+        "arrivals: 100/s",
+        "arrivals: 0/s to 100/s over 99d",
+        ["6:13: load.arrivals: '0/s to 100/s over 99d' is too long; at most 30d"],
     ),
     (
         "steady takes time",
@@ -404,7 +441,7 @@ IN_GOOD = [
         "lag < 100 at end",
         "orders.erors < 1% during steady",
         [
-            "16:5: orders.erors: unknown statistic 'erors'; known: p50, p95, p99, p999 (any quantile), errors, availability, degraded, goodput, min, max, mean, last, lost, duplicated; did you mean 'errors'?"
+            "16:5: orders.erors: unknown statistic 'erors'; known: p50, p95, p99, p999 (any quantile), errors, availability, degraded, truncated, goodput, min, max, mean, last, lost, duplicated; did you mean 'errors'?"
         ],
     ),
     (

@@ -1,0 +1,73 @@
+"""Connects the engine to Locust's events, if the harness left a plan. In a load process only."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import gevent
+from locust import FastHttpUser, events
+from locust.clients import HttpSession
+from requests.exceptions import ReadTimeout
+
+from harness.load import plan as plans
+from harness.load.closedloop import observe
+from harness.load.engine import Engine
+from harness.load.journeys import on_request
+
+NOT_OPEN = (
+    "{names} cannot be started by arrivals; add OpenLoop as the first base class "
+    "(from harness.load import OpenLoop), or set load.users instead of load.arrivals"
+)
+
+
+def install() -> None:
+    """Start recording; does nothing without a plan, and nothing the second time."""
+    path = os.environ.get(plans.ENVIRONMENT)
+    if path is None or Engine.current is not None:
+        return
+    plan = plans.load(Path(path).read_text())
+    random.seed(plan.seed + plan.worker)
+    _give_up_after(plan.timeout_s)
+    engine = Engine.current = Engine(plan)
+    if engine.schedule is None:
+        observe(engine)
+    else:
+        events.init.add_listener(_refuse_closed_loops)
+    events.test_start.add_listener(engine.start)
+    events.test_stopping.add_listener(engine.stop)
+    events.request.add_listener(on_request)
+    events.quit.add_listener(engine.close)
+
+
+def _give_up_after(timeout_s: float) -> None:
+    """The scenario's timeout for both of Locust's clients, where the locustfile sets none."""
+    for name in ("network_timeout", "connection_timeout"):
+        setattr(FastHttpUser, name, timeout_s)
+    plain = HttpSession.request
+
+    @functools.wraps(plain)
+    def request(self: HttpSession, *args: Any, **kwargs: Any) -> Any:
+        kwargs.setdefault("timeout", timeout_s)
+        # Its own timeout is for each read; a drip would keep a user waiting for ever. Locust
+        # takes an exception of this type for a failed request, and goes on.
+        late = ReadTimeout(f"no complete answer within {timeout_s:g} s")
+        timer = gevent.Timeout.start_new(timeout_s, late)
+        try:
+            return plain(self, *args, **kwargs)
+        finally:
+            timer.close()
+
+    HttpSession.request = request  # type: ignore[method-assign]
+
+
+def _refuse_closed_loops(environment: Any, **_event: Any) -> None:
+    """Users that nobody can hand an arrival to would send at a rate of their own."""
+    from harness.load.openloop import OpenLoop  # noqa: PLC0415 - it imports this module
+
+    closed = [c.__name__ for c in environment.user_classes if not issubclass(c, OpenLoop)]
+    if closed:
+        raise SystemExit(NOT_OPEN.format(names=", ".join(closed)))

@@ -1,0 +1,50 @@
+"""What load a scenario offers: which requests, how many, and when a user gives up. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from harness.arrivals import Plan
+from harness.errors import InvalidError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadSpec:
+    """Offered load: a locustfile or a list of HTTP requests, open or closed loop.
+
+    Args:
+        profile: Locustfile, or None.
+        http: Requests, where there is no locustfile.
+        service: Service that the requests go to; the stack's entry when None.
+        arrivals: Open loop: when journeys begin, whatever the answers do.
+        users: Closed loop, where ``arrivals`` is None: this many users, each of whom waits
+            for an answer before the next request.
+        timeout_s: After this long a user has given up, counted from the send.
+        max_in_flight: Users in the pool; further arrivals wait, and the wait counts.
+        workers: Load processes that share the plan.
+    """
+
+    profile: str | None
+    http: tuple[str, ...]
+    service: str | None
+    arrivals: Plan | None
+    timeout_s: float
+    max_in_flight: int
+    users: int | None = None
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse a load that cannot exist."""
+        if (self.arrivals is None) == (self.users is None):
+            raise InvalidError("A load has either arrivals (open loop) or users (closed loop).")
+        crowd = self.max_in_flight if self.users is None else self.users
+        if not 1 <= self.workers <= crowd:
+            raise InvalidError(f"{self.workers} workers cannot share {crowd} users.")
+        if not 0 < self.timeout_s < math.inf:
+            raise InvalidError(f"The load timeout {self.timeout_s:g} s must be above 0.")
+
+    @property
+    def peak_per_s(self) -> float | None:
+        """The highest planned arrival rate; None for a closed loop, whose rate nobody plans."""
+        return None if self.arrivals is None else self.arrivals.peak_per_s
