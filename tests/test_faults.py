@@ -35,6 +35,7 @@ NO_KINDS = {
     "kinds",
     "session",
     "toxiproxy",
+    "http",
     "processes",
     "injection",
     "resources",

@@ -475,7 +475,6 @@ def test_a_helper_whose_time_is_over_puts_the_route_back(stack: ToxiproxyServer)
     helper = http_fault_helper.start("token-of-time", 2.0, route, HttpFault(does=ANSWER))
     client = Toxiproxy(stack.api)
     assert client.move_upstream("api", from_=stack.upstream, to=via) == via
-    client.close()
     assert http_answer.ask(stack.listen, "/health", 2).mark == "token-of-time"
     assert helper.wait(timeout=20) == 0
     assert points_at(stack) == stack.upstream
