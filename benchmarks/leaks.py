@@ -30,11 +30,11 @@ from harness.model import (
     Phase,
     PhasePlan,
     Scenario,
-    Series,
     StackSpec,
     Window,
 )
 from harness.objectives import parse
+from harness.slis import Series
 
 MB = 1e6
 BASE, NOISE = 200 * MB, 1 * MB

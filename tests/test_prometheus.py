@@ -507,7 +507,7 @@ def test_it_does_not_follow_to_where_no_guard_has_allowed() -> None:
             metrics.attach(f"http://{address}")
             assert not metrics.alive()
             assert not metrics.scraping()
-            assert metrics.series("x", "x", START, END).problem_code == "metrics_lost"
+            assert metrics.series(sli("x", "x"), START, END).problem_code == "metrics_lost"
             with pytest.raises(MetricsError):
-                metrics.problem_with("x", "x")
+                metrics.problem_with(sli("x", "x"))
     assert came == []
