@@ -19,7 +19,7 @@ from harness.files import project_root
 
 #: What is killed: one of the family, or all of it at once.
 VICTIMS = ("chaos", "load", "guardian", "run", "all")
-MODULES = {"chaos": "chaostoolkit", "load": "locust", "guardian": "harness.guardian"}
+MODULES = {"chaos": "chaostoolkit", "load": "harness.load.child", "guardian": "harness.guardian"}
 START_PATIENCE_S, END_PATIENCE_S = 60.0, 90.0
 SPREAD_S = 5.0  # the fault, held for 2 s, and the phases beside it
 POLL_S = 0.05

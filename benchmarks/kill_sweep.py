@@ -389,6 +389,13 @@ def _played(case: Case, on: Witnessed, tries: int = 3) -> Ended:
                 played.around.clear()
         except MissedError as error:
             problem = str(error)
+            # What a case that was given up has left is not the next one's.
+            subprocess.run(
+                [sys.executable, "-m", "harness", "recover"],
+                stdout=subprocess.DEVNULL,
+                timeout=60,
+                check=True,
+            )
     return Ended(case.id, case.group, "", 0.0, active=False, problem=f"{MISSED}: {problem}")
 
 
