@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import probe, service_process
 from harness.errors import FaultError
-from harness.service_process import is_alive
+from harness.service_process import is_alive, pid_of
 
 Arguments = Mapping[str, str]
 
@@ -34,7 +34,7 @@ def limits(identity: str) -> tuple[str, str]:
         FaultError: This very process is gone, or may not be looked at.
     """
     try:
-        text = Path(f"/proc/{_pid(identity)}/limits").read_text()
+        text = Path(f"/proc/{pid_of(identity)}/limits").read_text()
     except OSError as error:
         raise FaultError(f"The limits of process {identity} cannot be read: {error}.") from error
     if not is_alive(identity):
@@ -112,7 +112,7 @@ def prove_restored(arguments: Arguments) -> str:
 
 def _numbers_in_use(identity: str) -> set[int]:
     try:
-        return {int(path.name) for path in Path(f"/proc/{_pid(identity)}/fd").iterdir()}
+        return {int(path.name) for path in Path(f"/proc/{pid_of(identity)}/fd").iterdir()}
     except OSError as error:
         raise FaultError(
             f"The open files of process {identity} cannot be listed: {error}."
@@ -124,14 +124,10 @@ def _set(identity: str, soft: str, hard: str) -> None:
         raise FaultError("Limits of another process can be set on Linux only.")
     numbers = tuple(resource.RLIM_INFINITY if x == UNLIMITED else int(x) for x in (soft, hard))
     try:
-        resource.prlimit(_pid(identity), resource.RLIMIT_NOFILE, (numbers[0], numbers[1]))
+        resource.prlimit(pid_of(identity), resource.RLIMIT_NOFILE, (numbers[0], numbers[1]))
     except ProcessLookupError:
         return  # whoever proves the limits sees that there is no process
     except (OSError, ValueError) as error:
         raise FaultError(
             f"The limit of open files of process {identity} cannot be set to {soft}: {error}."
         ) from error
-
-
-def _pid(identity: str) -> int:
-    return int(identity.partition(":")[0])

@@ -33,13 +33,13 @@ RELEASE_WITHIN_S = 2.5
 
 def is_alive(identity: str) -> bool:
     """Whether this very process exists; a zombie does not."""
-    return identity_of(_pid(identity)) == identity
+    return identity_of(pid_of(identity)) == identity
 
 
 def is_stopped(identity: str) -> bool:
     """Whether this very process is stopped by a signal."""
     try:
-        state = psutil.Process(_pid(identity)).status()
+        state = psutil.Process(pid_of(identity)).status()
     except psutil.Error:
         return False
     return bool(state == psutil.STATUS_STOPPED) and is_alive(identity)
@@ -47,7 +47,7 @@ def is_stopped(identity: str) -> bool:
 
 def send(identity: str, number: signal.Signals) -> bool:
     """Signal this very process, nobody else; whether it was there to be hit."""
-    pid = _pid(identity)
+    pid = pid_of(identity)
     if sys.platform != "linux":
         if is_alive(identity):
             os.kill(pid, number)
@@ -193,7 +193,8 @@ def status_of(arguments: Arguments) -> ServiceStatus:
     return found
 
 
-def _pid(identity: str) -> int:
+def pid_of(identity: str) -> int:
+    """The process number in an identity."""
     return int(identity.partition(":")[0])
 
 

@@ -57,7 +57,7 @@ def test_whatever_is_killed_at_each_point_leaves_nothing(own_state: Path, tmp_pa
     assert unproven(cases) == [], done.stdout + done.stderr
     assert {c["id"] for c in cases} >= {f"timeout:injector:{point}" for point in POINTS}
     assert {c["by"] for c in cases} == {"guardian", "recover"}
-    assert any(c["active"] for c in cases)  # it was really on when they were killed
+    assert sum(c["active"] for c in cases) >= 3  # it was really on when they were killed
 
     swept("--kinds", "timeout", "--state", str(state))  # all are on record already
     assert len(on_record(state)) == len(cases)

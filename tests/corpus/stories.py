@@ -139,6 +139,19 @@ def points(change: Callable[[float, float], float | None]) -> Callable[[Evidence
     return apply
 
 
+def alerts_all_along(value: float) -> Callable[[Evidence], Evidence]:
+    """Every alert firing (1) or not (0) from the beginning to the end."""
+
+    def change(e: Evidence) -> Evidence:
+        alerts = {
+            name: replace(series, points=tuple((t, value) for t, _ in series.points))
+            for name, series in e.alerts.items()
+        }
+        return replace(e, alerts=alerts)
+
+    return change
+
+
 def accepted(*values: float) -> Callable[[Evidence], Evidence]:
     key = ("recommendations.p99", "steady")
     runs = tuple(BaselineRun(run_id=f"run-{n:02}", values={key: v}) for n, v in enumerate(values))
@@ -294,13 +307,7 @@ STORIES: dict[str, Story] = {
     "the-alert-never-fires": Story(
         "FAIL",
         ("limit_violated",),
-        change=lambda e: replace(
-            e,
-            alerts={
-                n: replace(s, points=tuple((t, 0.0) for t, _ in s.points))
-                for n, s in e.alerts.items()
-            },
-        ),
+        change=alerts_all_along(0.0),
     ),
     "an-alert-that-must-not-fire": Story(
         "FAIL",
@@ -452,13 +459,7 @@ STORIES: dict[str, Story] = {
     "the-alert-fired-before": Story(
         "INCONCLUSIVE",
         ("alert_fired_before",),
-        change=lambda e: replace(
-            e,
-            alerts={
-                n: replace(s, points=tuple((t, 1.0) for t, _ in s.points))
-                for n, s in e.alerts.items()
-            },
-        ),
+        change=alerts_all_along(1.0),
     ),
     "within-the-noise-of-the-baseline": Story(
         "INCONCLUSIVE",
