@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from harness import evidence as kinds
 from harness.arrivals import constant
@@ -41,14 +41,7 @@ from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED, phases
 from harness.verdict import judge_run
 
 # The same examples each time, and no deadline: other work shares the machine.
-settings.register_profile(
-    "harness",
-    deadline=None,
-    derandomize=True,
-    database=None,
-    # How long it takes to draw examples is the machine's matter.
-    suppress_health_check=(HealthCheck.too_slow,),
-)
+settings.register_profile("harness", deadline=None, derandomize=True, database=None)
 settings.load_profile("harness")
 
 ZERO = 1_700_000_000.0  #: start of the load, seconds since the epoch
