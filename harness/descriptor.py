@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from harness.errors import InvalidError
 
@@ -69,6 +70,42 @@ class StackDescriptor:
     edges: Mapping[str, Edge] = field(default_factory=dict)
     defects: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def entry(stack: StackDescriptor, service: str | None) -> str:
+    """The URL that load goes to: a service's, or where the users of the stack come in.
+
+    Args:
+        stack: The running stack.
+        service: Name of a service, perhaps with the port that it answers at.
+
+    Raises:
+        InvalidError: There is no such service, or it answers no HTTP there.
+    """
+    if service is None:
+        if not stack.base_url:
+            raise InvalidError(
+                f"Nothing says where the users of the stack {stack.id} come in.",
+                "Name it with `load.service`, or publish the port of that service and label it "
+                "`harness.entry: true`.",
+            )
+        return stack.base_url
+    name, _, port = service.partition(":")
+    speaking = {s.name: s.url for s in stack.services.values() if s.url.startswith("http")}
+    url = speaking.get(name)
+    if url is None:
+        known = ", ".join(sorted(speaking)) or "none"
+        raise InvalidError(
+            f"load.service: no service {name!r} of the stack {stack.id} speaks HTTP to this "
+            f"machine; these do: {known}.",
+            "Correct the name, or publish the port of that service.",
+        )
+    if port and port != str(urlsplit(url).port):
+        raise InvalidError(
+            f"load.service: {name} answers at {url}, not at port {port}.",
+            f"Write `service: {name}`.",
+        )
+    return url
 
 
 def dump(stack: StackDescriptor) -> str:

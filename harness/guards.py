@@ -200,7 +200,8 @@ def stack_rulings(
 ) -> tuple[Ruling, ...]:
     """What the guards say of a stack whose addresses and services are known."""
     driver = scenario.stack.driver
-    hosts = called_hosts(stack, targets)
+    loaded = (scenario.load.service or "").partition(":")[0]
+    hosts = called_hosts(stack, (*targets, loaded))
     found = [_host(guards, driver, what, url) for what, url in sorted(hosts.items())]
     limits = [s for s in (guards.max_share, scenario.max_share) if s is not None]
     if limits and targets:

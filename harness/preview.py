@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.arrival_text import show as show_arrivals
-from harness.descriptor import StackDescriptor
+from harness.descriptor import StackDescriptor, entry
 from harness.experiment import OURS, Step
 from harness.guards import Ruling
 from harness.model import AlertExpectation, LoadSpec, Objective, Scenario
@@ -152,7 +152,7 @@ def _load(
     return {
         "profile": load.profile,
         "http": list(load.http),
-        "base_url": stack.base_url if stack else scenario.stack.options.get("url"),
+        "base_url": entry(stack, load.service) if stack else scenario.stack.options.get("url"),
         "loop": "closed" if load.arrivals is None else "open",
         "arrivals": None if load.arrivals is None else show_arrivals(load.arrivals),
         "arrivals_per_s": load.peak_per_s,

@@ -55,7 +55,7 @@ def is_loopback(host: str) -> bool:
 
 
 def called_hosts(stack: StackDescriptor, targets: Sequence[str]) -> Mapping[str, str]:
-    """The URLs and addresses of a stack that a run with these fault targets would call."""
+    """The URLs and addresses of a stack that a run would call, with the parts it names."""
     found = {
         "base_url": stack.base_url,
         "prometheus": stack.prometheus,

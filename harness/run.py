@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from harness import evidence as kinds
 from harness.checks import steady_checks
-from harness.descriptor import StackDescriptor
+from harness.descriptor import StackDescriptor, entry
 from harness.errors import DirtyError, HarnessError, InvalidError, StoreError
 from harness.evidence import BaselineRun, Evidence
 from harness.guards import refuse_stack
@@ -60,6 +60,7 @@ class _Run:
     lab: Lab
     baselines: tuple[BaselineRun, ...]
     events: list[Event] = field(default_factory=list)
+    load_url: str = ""
     series: dict[str, Series] = field(default_factory=dict)
     alerts: dict[str, Series] = field(default_factory=dict)
     restoration: Restoration = field(default_factory=Restoration)
@@ -78,7 +79,7 @@ class _Run:
         with ExitStack() as cleanup:
             try:
                 stack = self._set_up(cleanup)
-                self._load_and_warm_up(stack)
+                self._load_and_warm_up()
                 self._steady()
                 self._fault(stack)
                 self._recovery()
@@ -126,6 +127,7 @@ class _Run:
                 f"it has {', '.join(sorted(known))}.",
                 "Correct `with: {target: …}` or the experiment; nothing was injected.",
             )
+        self.load_url = entry(stack, self.lab.scenario.load.service)
         if self.lab.metrics is None:
             return
         self.lab.metrics.attach(stack.prometheus)
@@ -147,12 +149,12 @@ class _Run:
 
     # -- 4
 
-    def _load_and_warm_up(self, stack: StackDescriptor) -> None:
+    def _load_and_warm_up(self) -> None:
         plan = self.lab.scenario.phases
         self._enter(Phase.WARMUP, plan.warmup_s)
         self._guard()
         self.load_started = True
-        zero = self.lab.load.start(stack.base_url)
+        zero = self.lab.load.start(self.load_url)
         self._event(LOAD_STARTED, zero=zero)
         self.metrics_seen_at = self.lab.clock.now()
         self._watch_until(zero + plan.warmup_s)

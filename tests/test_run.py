@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.conclusion import conclude
+from harness.descriptor import Service
 from harness.errors import DirtyError, InvalidError
 from harness.fakes import EPOCH, World, healthy, lab
 from harness.fakes.world import descriptor
@@ -239,6 +240,34 @@ def test_a_target_that_the_stack_does_not_have_is_refused_before_any_load() -> N
         run(lab(lived, scenario()))
     assert "load start" not in lived.calls
     assert lived.calls[-1] == "stack down"
+
+
+def test_load_goes_to_the_service_that_is_named() -> None:
+    api = Service(name="my-api", url="http://127.0.0.1:8080", health_path="/healthz")
+    known = descriptor()
+    lived = world(descriptor=replace(known, services={**known.services, "my-api": api}))
+    named = replace(scenario(), load=replace(scenario().load, profile=None, service="my-api"))
+    run(lab(lived, named))
+    assert lived.loaded_url == "http://127.0.0.1:8080"
+
+
+def test_load_for_a_service_that_the_stack_does_not_have_is_refused() -> None:
+    lived = world()
+    named = replace(scenario(), load=replace(scenario().load, profile=None, service="my-apo"))
+    with pytest.raises(InvalidError, match="no service 'my-apo'"):
+        run(lab(lived, named))
+    assert "load start" not in lived.calls
+    assert lived.calls[-1] == "stack down"
+
+
+def test_a_service_on_a_host_beyond_the_guards_gets_no_load() -> None:
+    api = Service(name="my-api", url="http://b.example", health_path="/healthz")
+    known = descriptor()
+    lived = world(descriptor=replace(known, services={**known.services, "my-api": api}))
+    named = replace(scenario(), load=replace(scenario().load, profile=None, service="my-api"))
+    with pytest.raises(InvalidError, match=r"on host 'b\.example' is not allowed"):
+        run(lab(lived, named))
+    assert "load start" not in lived.calls
 
 
 ELSEWHERE = {

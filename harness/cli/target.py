@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Protocol
 
 from harness.descriptor import StackDescriptor
-from harness.errors import InvalidError
 from harness.model import StackSpec
 from harness.stacks import registry
 from harness.stacks.compose import ComposeStack
@@ -108,19 +107,9 @@ class ComposeTarget:
         return self._stack.id
 
     def up(self) -> StackDescriptor:
-        """Attach to the project, which is brought up first when it does not run.
-
-        Raises:
-            InvalidError: Nobody can tell where its users come in.
-        """
+        """Attach to the project, which is brought up first when it does not run."""
         self._ours = not self._stack.running()
-        stack = self._stack.up(self._progress)
-        if not stack.base_url:
-            raise InvalidError(
-                f"Nothing says where the users of the project {stack.project} come in.",
-                "Publish the port of that service, and label it `harness.entry: true`.",
-            )
-        return stack
+        return self._stack.up(self._progress)
 
     def down(self) -> None:
         """Take the project down if this run brought it up."""

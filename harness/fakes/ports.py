@@ -73,6 +73,7 @@ class FakeLoad:
     def start(self, base_url: str) -> float:
         """Begin at once."""
         self.world.calls.append("load start")
+        self.world.loaded_url = base_url
         self.zero = self.world.time
         return self.zero
 

@@ -71,6 +71,7 @@ class World:
     query_problem: str | None = None
     series_problem: str = ""
     load_problem: str | None = None
+    loaded_url: str = ""
     residue: Restoration = field(default_factory=Restoration)
     descriptor: StackDescriptor = field(default_factory=descriptor)
     target: str = EDGE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -72,31 +72,6 @@ Fault = Annotated[
 ]
 
 FAULT_KINDS: Mapping[str, type[Shape]] = {
-    "timeout": TimeoutFault,
-    "latency": LatencyFault,
-    "bandwidth": BandwidthFault,
-    "reset_peer": ResetPeerFault,
-    "slicer": SlicerFault,
-    "limit_data": LimitDataFault,
-    "slow_close": SlowCloseFault,
-    "down": DownFault,
-    "http_error": HttpErrorFault,
-    "http_429": Http429Fault,
-    "slow_first_byte": SlowFirstByteFault,
-    "stall_stream": StallStreamFault,
-    "truncate_stream": TruncateStreamFault,
-    "kill": KillFault,
-    "restart": RestartFault,
-    "pause": PauseFault,
-    "stop": StopFault,
-    "descriptors": DescriptorsFault,
-    "clock": ClockFault,
-    "disconnect": DisconnectFault,
-    "partition": PartitionFault,
-    "cpu": CpuFault,
-    "memory": MemoryFault,
-    "disk": DiskFault,
-    "disk_latency": DiskLatencyFault,
-    "pool_exhaustion": PoolExhaustionFault,
-    "pod_kill": PodKillFault,
+    get_args(shape.model_fields["kind"].annotation)[0]: shape
+    for shape in get_args(get_args(Fault)[0])
 }
