@@ -58,6 +58,9 @@ def read(text: str, *, option: str = "") -> tuple[Node | None, list[Problem]]:
         mark = Mark(len(before), len(before[-1]) + 1, option)
         message = f"the character {_codepoint(error.character)} is not allowed in YAML"
         return None, [*reader.problems, Problem(mark, message)]
+    except (OverflowError, ValueError):  # what chr() makes of it depends on Python's version
+        message = "this is not YAML: an escape names a character beyond U+10FFFF"
+        return None, [*reader.problems, Problem(reader.last, message)]
     except Exception as error:  # noqa: BLE001 - whatever the parser trips over, the text is at fault
         message = f"this is not YAML: {error}"
         return None, [*reader.problems, Problem(reader.last, message)]

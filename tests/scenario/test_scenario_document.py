@@ -30,7 +30,7 @@ REFUSED = [
     ("an open quote", "a: 'x", "1:6: this is not YAML: found unexpected end of stream (while scanning a quoted scalar)"),
     ("a tab", "a:\n\tb: 1", "2:1: this is not YAML: found a tab that cannot start any token (while scanning for the next token)"),
     ("two values", "a: b: c", "1:5: this is not YAML: mapping values are not allowed here"),
-    ("a code point beyond Unicode", 'a: "\\UFFFFFFFF"', "1:1: this is not YAML: chr() arg not in range(0x110000)"),
+    ("a code point beyond Unicode", 'a: "\\UFFFFFFFF"', "1:1: this is not YAML: an escape names a character beyond U+10FFFF"),
     ("a control character", "a: b\nc: \x01", "2:4: the character U+0001 is not allowed in YAML"),
     ("half a surrogate", "a: \udc80", "1:4: the character U+DC80 is not allowed in YAML"),
     ("bytes that are not UTF-8", b"a: 1\nb: \xff", "2:4: the byte 0xff is not UTF-8; save the file as UTF-8"),
