@@ -61,6 +61,17 @@ def quantile_of(stat: str) -> float | None:
     return quantile if quantile > 0 else None
 
 
+def says_well(condition: Threshold) -> bool:
+    """Whether an objective on an SLI says of each single sample, in steady or after, if it is well.
+
+    A mean says it of none, and `max > 1` of one only.
+    """
+    extreme = {Op.LT: "max", Op.LE: "max", Op.GT: "min", Op.GE: "min"}.get(condition.op)
+    of_each = condition.stat in ("", "last", extreme)
+    in_time = condition.at_end or {Phase.STEADY, Phase.AFTER}.intersection(condition.phases)
+    return of_each and bool(in_time)
+
+
 def parse(text: str) -> Condition:
     """Read one objective.
 

@@ -20,9 +20,17 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from urllib3.util.retry import Retry
 
 from harness.errors import MetricsError
-from harness.promql import Selector, duration_s, expanded, fills_in, selectors, window_s
+from harness.promql import (
+    Selector,
+    duration_s,
+    expanded,
+    fills_in,
+    reach_s,
+    selectors,
+    window_s,
+)
 from harness.readings import Unusable, points_of, reading
-from harness.scrapes import STALE_INTERVALS, Grounds, Target, sorted_out
+from harness.scrapes import STALE_INTERVALS, Grounds, Target, scraped, sorted_out
 from harness.slis import Series, Sli
 
 TIMEOUT_S = 2.0
@@ -47,6 +55,7 @@ FILLED_IN = (
 )
 
 Name = tuple[str, str]  # job and instance
+Rule = tuple[str, float]  # what a recording rule asks, and how often, seconds
 
 
 class Prometheus:
@@ -117,7 +126,8 @@ class Prometheus:
         """
         try:
             step_s = self.interval_s()
-            grounds = self._grounds(sli, start, end, step_s)
+            rules = self._recording_rules()
+            grounds = self._grounds(sli, rules, start, end, step_s)
             self._warnings = ()
             answers = [self._range(query, start, end, step_s) for query in sli.parts]
             value = reading(sli, answers)
@@ -137,6 +147,8 @@ class Prometheus:
             step_s=step_s,
             left_out=left_out,
             bounds=value.bounds,
+            scraped=scraped(grounds),
+            reach_s=max(reach_s(query, rules) for query in sli.parts),
             warnings=self._said(sli),
         )
 
@@ -147,15 +159,17 @@ class Prometheus:
             found.append(FILLED_IN)
         return tuple(dict.fromkeys(found))
 
-    def _grounds(self, sli: Sli, start: float, end: float, step_s: float) -> Grounds:
+    def _grounds(
+        self, sli: Sli, rules: Mapping[str, Rule], start: float, end: float, step_s: float
+    ) -> Grounds:
         """What stands behind an SLI's samples: scrapes, targets, restarts.
 
         Raises:
             Unusable: A metric or a label of the query does not exist.
         """
         newest = self._range(SCRAPES, start, end, step_s)
-        rules = self._recording_rules()
-        read = [s for query in sli.parts for s in expanded(query, rules)]
+        queries = {name: query for name, (query, _) in rules.items()}
+        read = [s for query in sli.parts for s in expanded(query, queries)]
         window = max(step_s, *(window_s(query) for query in sli.parts), *(s.window_s for s in read))
         names = {name for s in read for name in self._targets_of(s, start, end)}
         targets, restarts = self._behind(names, window, start, end, step_s)
@@ -218,12 +232,16 @@ class Prometheus:
 
         up, scrapes = each(f"up{mine}"), each(f"count_over_time(up{mine}[{over}])")
         began = each(f"changes(process_start_time_seconds{mine}[{over}])")
+        scraped_at = each(f"timestamp(up{mine})")
+        read_at = each(f"timestamp(up{mine}) + scrape_duration_seconds{mine}")
         intervals = self._intervals()
         found = [
             Target(
                 interval_s=intervals.get(name, step_s),
                 up=up[name],
                 scrapes=scrapes.get(name, {}),
+                began=scraped_at.get(name, {}),
+                ended=read_at.get(name, {}),
             )
             for name in sorted(names)
             if name in up
@@ -271,9 +289,14 @@ class Prometheus:
             found[name] = duration_s(target["scrapeInterval"])
         return found
 
-    def _recording_rules(self) -> dict[str, str]:
+    def _recording_rules(self) -> dict[str, Rule]:
         groups = self._get("/api/v1/rules", {"type": "record"})["groups"]
-        return {r["name"]: r["query"] for group in groups for r in group["rules"] if "query" in r}
+        return {
+            rule["name"]: (rule["query"], float(group.get("interval", 0.0)))
+            for group in groups
+            for rule in group["rules"]
+            if "query" in rule
+        }
 
     def _alert_rules(self) -> tuple[str, ...]:
         groups = self._get("/api/v1/rules", {"type": "alert"})["groups"]

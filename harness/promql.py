@@ -119,6 +119,33 @@ def expanded(query: str, rules: Mapping[str, str], depth: int = 5) -> tuple[Sele
     return tuple(found)
 
 
+def reach_s(query: str, rules: Mapping[str, tuple[str, float]], depth: int = 5) -> float:
+    """How far back from its time a value of the query may look, seconds.
+
+    Ranges and offsets, and where one range is read inside another (a subquery) all of them;
+    a recording rule (its query and interval, seconds) adds what it reads, and its own age.
+    """
+    tokens = [text for kind, text in _tokens(query) if kind != "blank"]
+    ranges, offsets, nested = [0.0], [0.0], False
+    for place, text in enumerate(tokens):
+        if text == "[":
+            inside = tokens[place + 1 : _closing(tokens, place)]
+            ranges.append(duration_s("".join(inside).partition(":")[0]))
+            nested = nested or ":" in "".join(inside)
+        elif text.lower() == "offset":
+            offsets.append(duration_s(tokens[place + 1]))
+    behind = [0.0]
+    for selector in selectors(query):
+        if depth and selector.metric in rules:
+            rule, interval_s = rules[selector.metric]
+            behind.append(interval_s + reach_s(rule, rules, depth - 1))
+    return (sum(ranges) if nested else max(ranges)) + max(offsets) + max(behind)
+
+
+def _closing(tokens: list[str], place: int) -> int:
+    return next((k for k in range(place, len(tokens)) if tokens[k] == "]"), len(tokens))
+
+
 def duration_s(text: str) -> float:
     """Prometheus's own way to write a duration, such as ``1m30s``, in seconds."""
     return sum(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,10 +29,12 @@ from harness.model import (
     RecoveryLimit,
     Threshold,
     Unit,
+    Window,
 )
-from harness.objectives import quantile_of
+from harness.objectives import quantile_of, says_well
 from harness.recovery import Flagged, Origin, judge_recovery, silent
 from harness.samples import Records
+from harness.series_recovery import judge_series_recovery
 
 DEFAULT_SUSTAINED_S = 5.0
 WELL_PHASES = frozenset((Phase.STEADY, Phase.AFTER))
@@ -52,11 +56,29 @@ def steady_conditions(evidence: Evidence, subject: str) -> tuple[Threshold, ...]
     return tuple(found)
 
 
+def series_conditions(evidence: Evidence, sli: str) -> tuple[Threshold, ...]:
+    """What "well" means for an SLI: its objectives that every sample in steady or after meets."""
+    conditions = (o.condition for o in evidence.scenario.objectives)
+    return tuple(
+        c for c in conditions if isinstance(c, Threshold) and c.subject == sli and says_well(c)
+    )
+
+
 def subjects_with_conditions(evidence: Evidence) -> tuple[str, ...]:
     """Load subjects for which "well" is defined, in the order of the objectives."""
     conditions = [o.condition for o in evidence.scenario.objectives]
     names = [c.subject for c in conditions if isinstance(c, Threshold)]
     return tuple(n for n in dict.fromkeys(names) if steady_conditions(evidence, n))
+
+
+def recovered(evidence: Evidence, windows: Windows) -> bool:
+    """Whether every recovery that is asked for is seen, so that nobody needs to watch on."""
+    conditions = [o.condition for o in evidence.scenario.objectives]
+    wanted = [c for c in conditions if isinstance(c, RecoveryLimit)]
+    found = [r for c in wanted for r in _recover_each(c, windows, evidence)]
+    return bool(found) and all(
+        r is not None and r.state not in ("not_recovered", "relapsed") for r in found
+    )
 
 
 def recoveries(evidence: Evidence, windows: Windows) -> tuple[Recovery, ...]:
@@ -115,12 +137,15 @@ def _recover(
     condition: RecoveryLimit, faults: Sequence[FaultRecord], end: float, evidence: Evidence
 ) -> Recovery | None:
     origin = _origin(condition, faults)
-    samples = evidence.samples
-    if origin is None or samples is None:
-        return None
     injected_at = _called_at(faults[0])
     sustained_s = _sustained_s(condition)
-    if end - origin.proven_at < max(sustained_s, 1.0):
+    if origin is None or end - origin.proven_at < max(sustained_s, 1.0):
+        return None
+    if condition.subject in evidence.scenario.slis:
+        seen = _recover_series(condition, evidence, injected_at, origin, end)
+        return None if seen is None else replace(seen, faults=tuple(f.id for f in faults))
+    samples = evidence.samples
+    if samples is None:
         return None
     subjects = (condition.subject,) if condition.subject else subjects_with_conditions(evidence)
     flagged = []
@@ -153,6 +178,23 @@ def _recover(
     return replace(found, faults=tuple(f.id for f in faults))
 
 
+def _recover_series(
+    condition: RecoveryLimit, evidence: Evidence, injected_at: float, origin: Origin, end: float
+) -> Recovery | None:
+    series = evidence.series.get(condition.subject)
+    wanted = series_conditions(evidence, condition.subject)
+    if series is None or series.problem or not wanted:
+        return None
+    return judge_series_recovery(
+        series,
+        wanted,
+        injected_at=injected_at,
+        origin=origin,
+        observed_until=end,
+        sustained_s=_sustained_s(condition),
+    )
+
+
 def _before(end: float, records: Records) -> Records:
     """Those due before a time; one whose time is no number is kept, to be noticed."""
     due: Records = records[~(records["intended"] >= end)]
@@ -183,7 +225,10 @@ def recovery_check(
     objective: Objective, condition: RecoveryLimit, windows: Windows, evidence: Evidence
 ) -> Check:
     """Whether the users were well again in time, after each fault: the worst one decides."""
-    check = _worst(objective, condition, _recover_each(condition, windows, evidence))
+    each = _recover_each(condition, windows, evidence)
+    if condition.subject in evidence.scenario.slis:
+        return _worst(objective, condition, each, _untold(condition.subject, windows, evidence))
+    check = _worst(objective, condition, each)
     if check.outcome is not Outcome.FAIL or not _late(evidence):
         return check
     # Send lag makes latencies longer, never errors more: what latencies alone say is void.
@@ -207,18 +252,54 @@ def _on_latency(condition: Condition) -> bool:
     return isinstance(condition, Threshold) and quantile_of(condition.stat) is not None
 
 
+UNTOLD = (
+    "recovery_not_measured",
+    "no proven fault and heal to count from, or too little recorded to judge by",
+    "Lengthen recovery.",
+)
+
+
+def _untold(sli: str, windows: Windows, evidence: Evidence) -> tuple[str, str, str]:
+    """Why nobody can tell when an SLI was well again: its code, words and remedy."""
+    series = evidence.series.get(sli)
+    if series is None or series.problem:
+        why = "was never queried" if series is None else series.problem
+        code = "no_data" if series is None else series.problem_code or "no_data"
+        return code, f"{sli}: {why}", "Check the query."
+    faulted = [f.called_at or f.intended_at for f in evidence.faults]
+    watched = Window(
+        start=min(faulted, default=math.inf),
+        end=max((w.end for w in windows.values()), default=-math.inf),
+    )
+    reasons = Counter(code for t, _, code in series.left_out if watched.holds(t))
+    reasons["nan"] = sum(watched.holds(t) and not math.isfinite(v) for t, v in series.points)
+    code, count = reasons.most_common(1)[0]
+    if not count:
+        return UNTOLD
+    because = f"{sli} cannot be told to be well again: {count} samples were no evidence ({code})"
+    return code, because, "Lengthen recovery, or judge what users felt by the load."
+
+
 def _worst(
-    objective: Objective, condition: RecoveryLimit, each: Sequence[Recovery | None]
+    objective: Objective,
+    condition: RecoveryLimit,
+    each: Sequence[Recovery | None],
+    untold: tuple[str, str, str] = UNTOLD,
 ) -> Check:
-    checks = [_one_check(objective, condition, found) for found in each]
+    checks = [_one_check(objective, condition, found, untold) for found in each]
     order = tuple(Outcome)
     return max(checks, key=lambda c: (order.index(c.outcome), c.observed or 0.0))
 
 
-def _one_check(objective: Objective, condition: RecoveryLimit, found: Recovery | None) -> Check:
+def _one_check(
+    objective: Objective,
+    condition: RecoveryLimit,
+    found: Recovery | None,
+    untold: tuple[str, str, str],
+) -> Check:
     if found is None:
-        because = "no proven fault and heal to count from, or too little recorded to judge by"
-        return unmet(objective, "", "recovery_not_measured", because, "Lengthen recovery.")
+        code, because, remedy = untold
+        return unmet(objective, "", code, because, remedy)
     limit_s = condition.limit_s
     outcome, code, because, remedy = _recovery_words(found, limit_s)
     return Check(
@@ -255,5 +336,8 @@ def _recovery_words(found: Recovery, limit_s: float) -> tuple[Outcome, str, str,
         return Outcome.PASS, "", f"well again {span}", ""
     if low >= limit_s:
         return Outcome.FAIL, "limit_violated", f"well again only {span}", ""
-    remedy = "Raise the arrival rate: the interval is as wide as requests are apart."
+    remedy = (
+        "Narrow the interval: it is as wide as requests (or scrapes, and the window of the "
+        "query) are apart."
+    )
     return Outcome.INCONCLUSIVE, "straddles_limit", f"well again {span}", remedy

@@ -17,7 +17,7 @@ from harness.live import figures, tripped
 from harness.model import AlertExpectation, Event, Gate, Outcome, Phase, RecoveryLimit, worst
 from harness.objectives import show
 from harness.ports import Lab, Progress, Restoration
-from harness.recovery_checks import recoveries
+from harness.recovery_checks import recovered
 from harness.slis import Series
 from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED, phases
 
@@ -66,6 +66,7 @@ class _Run:
     restoration: Restoration = field(default_factory=Restoration)
     metrics_seen_at: float = math.inf
     metrics_asked_at: float = -math.inf
+    series_asked_at: float = -math.inf
     load_started: bool = False
     prepared: bool = False
     unwritten: bool = False
@@ -223,12 +224,16 @@ class _Run:
         return max(asked, default=self.lab.scenario.phases.recovery_s)
 
     def _recovered(self) -> bool:
+        now = self.lab.clock.now()
+        if now - self.series_asked_at >= METRICS_EVERY_S:
+            self.series_asked_at = now
+            conditions = [o.condition for o in self.lab.scenario.objectives]
+            self._fetch(now, {c.subject for c in conditions if isinstance(c, RecoveryLimit)})
         # What was sent within the last timeout may still be on its way, and may still fail.
-        known_until = self.lab.clock.now() - self.lab.scenario.load.timeout_s
+        known_until = now - self.lab.scenario.load.timeout_s
         so_far = self._evidence((*self.events, Event(at=known_until, kind=LOAD_STOPPING)))
         windows = phases(so_far.events, so_far.faults, self.lab.scenario.phases)
-        found = recoveries(so_far, windows)
-        return bool(found) and all(r.state not in ("not_recovered", "relapsed") for r in found)
+        return recovered(so_far, windows)
 
     def _after(self) -> None:
         plan = self.lab.scenario.phases
@@ -332,12 +337,16 @@ class _Run:
     def _left(self) -> list[str]:
         return [*self.restoration.left, *self.restoration.unreadable]
 
-    def _fetch(self, end: float) -> None:
+    def _fetch(self, end: float, only: set[str] | None = None) -> None:
+        """Every series and alert until now, or the SLIs of these names only."""
         if self.lab.metrics is None:
             return
         start = next((e.at for e in self.events if e.kind == LOAD_STARTED), end)
         for sli in self.lab.scenario.slis.values():
-            self.series[sli.name] = self.lab.metrics.series(sli, start, end)
+            if only is None or sli.name in only:
+                self.series[sli.name] = self.lab.metrics.series(sli, start, end)
+        if only is not None:
+            return
         for objective in self.lab.scenario.objectives:
             condition = objective.condition
             if isinstance(condition, AlertExpectation):

@@ -10,7 +10,7 @@ and none of its counters began anew inside that window.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 STALE_INTERVALS = 2.5
 #: So much of a window may be without a scrape: jitter, and one that was lost.
@@ -25,12 +25,14 @@ class Target:
     """One target behind an SLI, at each step of the range.
 
     ``up`` is 1 or 0, absent where the target was not known; ``scrapes`` counts those inside
-    the window that ends at the step.
+    the window that ends at the step; ``began`` and ``ended`` are the times of the newest one.
     """
 
     interval_s: float
     up: Points
     scrapes: Points
+    began: Points = field(default_factory=dict)
+    ended: Points = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,21 @@ def _thin(target: Target, window_s: float, at: float) -> bool:
     expected = length_s / target.interval_s
     missing = expected - target.scrapes.get(at, 0.0)
     return missing > max(MISSING_SCRAPES, MISSING_SHARE * expected)
+
+
+def scraped(grounds: Grounds) -> tuple[tuple[float, float, float], ...]:
+    """Between which times the living targets behind a step were looked at.
+
+    As (step, start of the oldest scrape, end of the newest); a step with a target of which
+    that is not known is not among them.
+    """
+    found = []
+    for at in sorted({at for target in grounds.targets for at in target.up}):
+        living = [t for t in grounds.targets if t.up.get(at) == 1.0]
+        if living and all(at in t.began and at in t.ended for t in living):
+            oldest, newest = min(t.began[at] for t in living), max(t.ended[at] for t in living)
+            found.append((at, oldest, newest))
+    return tuple(found)
 
 
 def sorted_out(

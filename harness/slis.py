@@ -43,7 +43,9 @@ class Series:
     """One SLI as Prometheus gave it: ``points`` are (time, value) with NaN kept as NaN.
 
     ``left_out`` are the samples that are no evidence, as (time, value, reason code);
-    ``bounds`` the bucket that a quantile fell into, as (time, low, high). ``problem`` says
+    ``bounds`` the bucket that a quantile fell into, as (time, low, high). ``scraped`` says
+    between which times a step's targets were looked at, as (time, start of the oldest scrape,
+    end of the newest); ``reach_s`` how far back from its step a value looks. ``problem`` says
     why the series cannot be used at all (empty when it can); ``warnings`` are Prometheus's
     own, and ours on what its query hides.
     """
@@ -53,6 +55,8 @@ class Series:
     step_s: float = 1.0
     left_out: tuple[tuple[float, float, str], ...] = ()
     bounds: tuple[tuple[float, float, float], ...] = ()
+    scraped: tuple[tuple[float, float, float], ...] = ()
+    reach_s: float = 0.0
     warnings: tuple[str, ...] = ()
     problem: str = ""
     problem_code: str = ""

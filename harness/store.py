@@ -325,6 +325,9 @@ def _series_in(name: str, raw: Mapping[str, Any]) -> Series:
         step_s=raw["step_s"],
         left_out=tuple((t, float(v), code) for t, v, code in raw["left_out"]),
         bounds=tuple((t, low, high) for t, low, high in raw["bounds"]),
+        # Runs that were stored before recovery was judged by Prometheus do not have these.
+        scraped=tuple((t, oldest, newest) for t, oldest, newest in raw.get("scraped", ())),
+        reach_s=raw.get("reach_s", 0.0),
         warnings=tuple(raw["warnings"]),
         problem=raw["problem"],
         problem_code=raw["problem_code"],

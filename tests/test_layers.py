@@ -37,6 +37,7 @@ LAYERS = {
     "trend": 1.0,
     "timeline": 1.2,
     "recovery": 1.2,
+    "series_recovery": 1.25,
     "judge": 1.2,
     "baseline": 1.3,
     "witnesses": 1.25,

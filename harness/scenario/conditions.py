@@ -104,17 +104,19 @@ def _recovery(root: Node, condition: RecoveryLimit, objectives: list[Line]) -> I
     if condition.limit_s <= 0:
         yield "the limit of recovery must be longer than 0s"
     slis = set(sli_names(root))
-    if condition.subject in slis:
-        yield f"{condition.subject} is an SLI; recovery is judged by what the load saw"
-        return
     well = {subject_of(o.condition) for o in objectives if defines_well(o.condition, slis)}
-    if condition.subject and condition.subject not in well:
+    if condition.subject in slis and condition.subject not in well:
+        yield (
+            f"nothing says when {condition.subject} is well; add an objective on each of its "
+            f"samples, such as `{condition.subject} < 100 during steady`"
+        )
+    elif condition.subject and condition.subject not in well:
         hint = did_you_mean(condition.subject, sorted(well), label="")
         yield (
             f"nothing says when {condition.subject} is well; add an objective on its latency, "
             f"errors or degraded during steady or after{hint}"
         )
-    elif not well:
+    elif not condition.subject and not well - slis:
         yield (
             "nothing says when a journey is well; add an objective on latency, errors or "
             "degraded during steady or after"

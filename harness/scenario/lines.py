@@ -14,6 +14,7 @@ from harness.objectives import (
     ObjectiveError,
     parse,
     quantile_of,
+    says_well,
 )
 from harness.scenario.problems import Mark, Problem, did_you_mean
 from harness.scenario.tree import Node, at
@@ -83,9 +84,10 @@ def subject_of(condition: Condition) -> str:
 
 def defines_well(condition: Condition, slis: set[str]) -> bool:
     """Whether the condition says what "well" is for its subject, so that recovery can be told."""
+    if isinstance(condition, Threshold) and condition.subject in slis:
+        return says_well(condition)
     return (
         isinstance(condition, Threshold)
-        and condition.subject not in slis
         and (quantile_of(condition.stat) is not None or condition.stat in LOAD_STATS)
         and condition.stat != "goodput"
         and bool({Phase.STEADY, Phase.AFTER}.intersection(condition.phases))

@@ -479,10 +479,13 @@ IN_GOOD = [
         ],
     ),
     (
-        "recovery of an SLI is not judged",
+        "recovery of an SLI needs to know when it is well",
         "lag < 100 at end",
         "recovery of lag < 30s",
-        ["16:5: lag is an SLI; recovery is judged by what the load saw"],
+        [
+            "16:5: nothing says when lag is well; add an objective on each of its samples, "
+            "such as `lag < 100 during steady`"
+        ],
     ),
     (
         "recovery takes time",
