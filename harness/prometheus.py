@@ -1,103 +1,51 @@
-"""Prometheus through prometheus-api-client, with what a verdict needs on top.
+"""What Prometheus says of SLIs and alerts, and what stands behind it.
 
-The client has no timeout of its own, retries for seconds and drops the server's warnings;
-here each call has a limit and one attempt, and warnings are kept. Values arrive as text:
-they become numbers here and nowhere else. Nothing, NaN and several series are told apart.
+Values arrive as text: they become numbers here and nowhere else. Nothing, NaN and several
+series are told apart.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
 
-import requests
-from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
-from urllib3.util.retry import Retry
 
 from harness.errors import MetricsError
+from harness.prometheus_api import (
+    SERVER_ERROR,
+    UNUSABLE,
+    AlertRule,
+    Name,
+    PrometheusApi,
+    Rule,
+    complaint,
+    words,
+)
 from harness.promql import (
     Selector,
-    duration_s,
     expanded,
     fills_in,
+    needed,
     reach_s,
     selectors,
     window_s,
 )
-from harness.readings import Unusable, points_of, reading
-from harness.scrapes import STALE_INTERVALS, Grounds, Target, scraped, sorted_out
+from harness.readings import Matrix, Unusable, points_of, reading
+from harness.scrapes import STALE_INTERVALS, Grounds, Target, scraped, sorted_out, why_not
 from harness.slis import Series, Sli
 
-TIMEOUT_S = 2.0
 SCRAPES = "max(timestamp(up))"
-
-#: How the client says that the server has a problem of its own, which no query causes.
-SERVER_ERROR = "HTTP Status Code 5"
-
-#: What asking may raise: a refusal, silence, or an answer that is not Prometheus's.
-UNUSABLE = (
-    PrometheusApiClientException,
-    requests.RequestException,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-)
 
 FILLED_IN = (
     "the query fills in a constant where there is no data (`or vector(…)`); write the SLI as "
     "`bad` and `total`, which knows when nothing is 0 and when it is nothing"
 )
 
-Name = tuple[str, str]  # job and instance
-Rule = tuple[str, float]  # what a recording rule asks, and how often, seconds
 
-
-class Prometheus:
-    """One Prometheus server; :meth:`attach` says which."""
-
-    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
-        self._timeout_s = timeout_s
-        self._url = ""
-        self._warnings: tuple[str, ...] = ()
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.max_redirects = 0  # where it would lead no guard has allowed
-        self._session.hooks["response"].append(self._keep_warnings)
-        self._client: Any = None
-        self._interval_s: float | None = None
-
-    def attach(self, url: str) -> None:
-        """Ask the server at this base URL from now on."""
-        self._url = url
-        self._interval_s = None
-        self._client = PrometheusConnect(
-            url=url,
-            session=self._session,
-            timeout=self._timeout_s,
-            retry=Retry(total=0),
-        )
-
-    def alive(self) -> bool:
-        """Whether the server says that it is ready."""
-        try:
-            answer = self._session.get(f"{self._url}/-/ready", timeout=self._timeout_s)
-        except requests.RequestException:
-            return False
-        return answer.ok
-
-    def scraping(self) -> bool:
-        """Whether every active target was scraped well at least once."""
-        try:
-            targets = self._get("/api/v1/targets", {"state": "active"})["activeTargets"]
-            return bool(targets) and all(t["health"] == "up" for t in targets)
-        except UNUSABLE:
-            return False
+class Prometheus(PrometheusApi):
+    """What a verdict needs of one Prometheus server; :meth:`attach` says which."""
 
     def problem_with(self, sli: Sli) -> str | None:
         """Why the server cannot read this SLI's queries, or None.
@@ -111,7 +59,7 @@ class Prometheus:
             except PrometheusApiClientException as error:
                 if SERVER_ERROR in str(error):
                     raise self._silent(sli.name) from error
-                return _complaint(error)
+                return complaint(error)
             except UNUSABLE as error:
                 raise self._silent(sli.name) from error
             if not selectors(query):
@@ -139,7 +87,7 @@ class Prometheus:
                 problem_code=error.code,
             )
         except UNUSABLE as error:
-            return Series(name=sli.name, problem=_words(error), problem_code="metrics_lost")
+            return Series(name=sli.name, problem=words(error), problem_code="metrics_lost")
         points, left_out = sorted_out(value.points, grounds)
         return Series(
             name=sli.name,
@@ -209,11 +157,6 @@ class Prometheus:
             return set()
         return {(s["job"], s["instance"]) for s in everything if "job" in s and "instance" in s}
 
-    def _label_sets(self, selector: str, start: float, end: float) -> list[dict[str, str]]:
-        asked = {"match[]": selector, "start": f"{start:.3f}", "end": f"{end:.3f}"}
-        found: list[dict[str, str]] = self._get("/api/v1/series", asked)
-        return found
-
     def _behind(
         self, names: set[Name], window: float, start: float, end: float, step_s: float
     ) -> tuple[list[Target], list[dict[float, float]]]:
@@ -249,83 +192,74 @@ class Prometheus:
         return found, [began[name] for name in sorted(names) if name in began]
 
     def alert(self, name: str, start: float, end: float) -> Series:
-        """1 at each step at which the alert fired, 0 at each at which it did not."""
+        """1 at each step at which the alert fired, 0 at each at which it could have.
+
+        Steps at which its rules had nothing to go by are left out, each with its reason: a
+        rule over a dead service keeps quiet whatever its users feel.
+        """
+        self._warnings = ()
         try:
-            known = self._alert_rules()
-            if name not in known:
-                problem = f"Prometheus has no such alert; it has {', '.join(known) or 'none'}"
+            rules = self._alert_rules()
+            mine = [rule for rule in rules if rule.name == name]
+            if not mine:
+                known = ", ".join(dict.fromkeys(rule.name for rule in rules))
+                problem = f"Prometheus has no such alert; it has {known or 'none'}"
                 return Series(name=name, problem=problem, problem_code="no_such_alert")
+            broken = [rule for rule in mine if rule.health != "ok"]
+            if broken:
+                why = broken[0].last_error or "it was not evaluated yet"
+                problem = f"its rule says nothing: {why}"
+                return Series(name=name, problem=problem, problem_code="rule_failed")
             step_s = self.interval_s()
             fresh = _fresh_steps(self._range(SCRAPES, start, end, step_s), step_s)
+            blind = self._blind(mine, sorted(fresh), start, end, step_s)
             query = f'max(ALERTS{{alertname={json.dumps(name)},alertstate="firing"}})'
             found = self._range(query, start, end, step_s)
             firing = {t for t, value in (points_of(found[0]) if found else ()) if value == 1}
         except UNUSABLE as error:
-            return Series(name=name, problem=_words(error), problem_code="metrics_lost")
+            return Series(name=name, problem=words(error), problem_code="metrics_lost")
         expected = max(1, int((end - start) / step_s))
         if len(fresh) < 0.95 * expected:
             problem = f"only {len(fresh)} of {expected} scrapes happened"
             return Series(name=name, problem=problem, problem_code="gap")
-        points = tuple((t, 1.0 if t in firing else 0.0) for t in sorted(fresh))
-        return Series(name=name, points=points, step_s=step_s)
-
-    def interval_s(self) -> float:
-        """The shortest scrape interval of the active targets, seconds.
-
-        Raises:
-            requests.RequestException: The server did not answer.
-        """
-        if self._interval_s is None:
-            self._interval_s = min(self._intervals().values(), default=1.0)
-        return self._interval_s
-
-    def _intervals(self) -> dict[Name, float]:
-        """The scrape interval of each active target, seconds."""
-        targets = self._get("/api/v1/targets", {"state": "active"})["activeTargets"]
-        found = {}
-        for number, target in enumerate(targets):
-            labels = target.get("labels", {})
-            name = (labels.get("job", ""), labels.get("instance", str(number)))
-            found[name] = duration_s(target["scrapeInterval"])
-        return found
-
-    def _recording_rules(self) -> dict[str, Rule]:
-        groups = self._get("/api/v1/rules", {"type": "record"})["groups"]
-        return {
-            rule["name"]: (rule["query"], float(group.get("interval", 0.0)))
-            for group in groups
-            for rule in group["rules"]
-            if "query" in rule
-        }
-
-    def _alert_rules(self) -> tuple[str, ...]:
-        groups = self._get("/api/v1/rules", {"type": "alert"})["groups"]
-        return tuple(rule["name"] for group in groups for rule in group["rules"])
-
-    def _get(self, path: str, asked: Mapping[str, str] | None = None) -> Any:
-        answer = self._session.get(f"{self._url}{path}", params=asked, timeout=self._timeout_s)
-        answer.raise_for_status()
-        return answer.json()["data"]
-
-    def _range(self, query: str, start: float, end: float, step_s: float) -> list[dict[str, Any]]:
-        # The client rounds to whole seconds; whole seconds inside the range lose nothing.
-        first, last = math.ceil(start), math.floor(end)
-        found: list[dict[str, Any]] = self._client.custom_query_range(
-            query,
-            start_time=datetime.fromtimestamp(first, UTC),
-            end_time=datetime.fromtimestamp(max(first, last), UTC),
-            step=f"{step_s:g}",
+        seen = [t for t in sorted(fresh) if t in firing or t not in blind]
+        return Series(
+            name=name,
+            points=tuple((t, 1.0 if t in firing else 0.0) for t in seen),
+            left_out=tuple((t, 0.0, blind[t]) for t in sorted(fresh) if t not in seen),
+            step_s=step_s,
+            warnings=tuple(dict.fromkeys(self._warnings)),
         )
-        return found
 
-    def _keep_warnings(self, answer: requests.Response, *_: Any, **__: Any) -> None:
-        if "/api/v1/query" in answer.url:
+    def _blind(
+        self,
+        rules: Sequence[AlertRule],
+        steps: Sequence[float],
+        start: float,
+        end: float,
+        step_s: float,
+    ) -> dict[float, str]:
+        """The steps at which one of an alert's rules has nothing to go by, and why."""
+        recorded = {name: query for name, (query, _) in self._recording_rules().items()}
+        found: dict[float, str] = {}
+        for rule in rules:
+            read = needed(rule.query, recorded)
             try:
-                body = answer.json()
-            except requests.JSONDecodeError:
-                return  # not an answer of the API; its status says what is wrong
-            if isinstance(body, dict):
-                self._warnings += tuple(body.get("warnings", ())) + tuple(body.get("infos", ()))
+                names = {name for s in read for name in self._targets_of(s, start, end)}
+            except Unusable as error:
+                self._warnings += (str(error),)
+                return dict.fromkeys(steps, error.code)
+            window = max(step_s, *(s.window_s for s in read), 0.0)
+            targets, _ = self._behind(names, window, start, end, step_s)
+            newest = {t: t for t in steps}  # these are the fresh ones
+            grounds = Grounds(step_s=step_s, window_s=window, newest=newest, targets=targets)
+            found |= {t: code for t in steps if (code := why_not(grounds, t))}
+            group = json.dumps(".*;" + re.escape(rule.group))
+            failures = f"prometheus_rule_evaluation_failures_total{{rule_group=~{group}}}"
+            query = f"sum(increase({failures}[{_seconds(2 * step_s)}])) > 0"
+            failed = self._range(query, start, end, step_s)
+            found |= {t: "rule_failed" for one in failed for t, _ in points_of(one)}
+        return found
 
     def _silent(self, name: str) -> MetricsError:
         return MetricsError(
@@ -335,20 +269,7 @@ class Prometheus:
         )
 
 
-def _seconds(seconds: float) -> str:
-    """A range as PromQL."""
-    return f"{max(1, round(seconds * 1000))}ms"
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, PrometheusApiClientException):
-        return _complaint(error)
-    if isinstance(error, requests.RequestException):
-        return f"Prometheus did not answer ({type(error).__name__})"
-    return f"what answered is no Prometheus ({type(error).__name__}: {error})"
-
-
-def _fresh_steps(scraped: Sequence[dict[str, Any]], step_s: float) -> frozenset[float]:
+def _fresh_steps(scraped: Matrix, step_s: float) -> frozenset[float]:
     """Steps whose newest scrape is recent enough for their values to be new."""
     if not scraped:
         return frozenset()
@@ -356,11 +277,6 @@ def _fresh_steps(scraped: Sequence[dict[str, Any]], step_s: float) -> frozenset[
     return frozenset(t for t, newest in points_of(scraped[0]) if t - newest <= limit_s)
 
 
-def _complaint(error: PrometheusApiClientException) -> str:
-    """The server's own words out of the client's exception text."""
-    text = str(error)
-    start, end = text.find("{"), text.rfind("}")
-    try:
-        return str(json.loads(text[start : end + 1].replace("\\\\", "\\"))["error"])
-    except (ValueError, KeyError):
-        return text
+def _seconds(seconds: float) -> str:
+    """A range as PromQL."""
+    return f"{max(1, round(seconds * 1000))}ms"

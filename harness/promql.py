@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.units import parse_duration_s
 
@@ -30,6 +30,7 @@ _FOLDS = ("sum", "min", "max", "avg", "group", "stddev", "stdvar", "count", "qua
 _AGGREGATIONS = frozenset((*_FOLDS, "count_values", "bottomk", "topk"))
 #: These follow a counter through its restarts; what was counted before a crash is lost to them.
 _OF_COUNTERS = frozenset(("rate", "irate", "increase"))
+_OF_ABSENCE = frozenset(("absent", "absent_over_time"))
 _OF_TARGETS = frozenset(("job", "instance"))
 #: Metrics that Prometheus itself writes about its targets: a dead target is what they tell.
 _OWN = re.compile(r"up|scrape_\w+|ALERTS(_FOR_STATE)?")
@@ -42,7 +43,8 @@ class Selector:
     """One vector selector: ``metric{matchers}`` read over ``window_s`` (0: the last sample).
 
     ``of_target`` are the matchers that choose targets, ``labels`` the labels that must have a
-    value; ``counter`` says that it is read by ``rate`` or ``increase``.
+    value; ``counter`` says that it is read by ``rate`` or ``increase``, ``absence`` that its
+    being absent says something too: inside ``absent()``, or behind ``unless``.
     """
 
     metric: str
@@ -51,6 +53,7 @@ class Selector:
     labels: tuple[str, ...] = ()
     window_s: float = 0.0
     counter: bool = False
+    absence: bool = False
 
     @property
     def text(self) -> str:
@@ -73,6 +76,7 @@ def selectors(query: str) -> tuple[Selector, ...]:
     tokens = [t for t in _tokens(query) if t[0] != "blank"]
     found: list[Selector] = []
     calls: list[str] = []
+    unless: int | None = None  # how deep the `unless` stands whose right side is being read
     pending, place = "", 0
     while place < len(tokens):
         kind, text = tokens[place]
@@ -83,6 +87,9 @@ def selectors(query: str) -> tuple[Selector, ...]:
             pending = ""
         elif text == ")":
             calls = calls[:-1]
+            unless = None if unless is not None and len(calls) < unless else unless
+        elif text.lower() in ("unless", "and", "or") and (unless is None or len(calls) == unless):
+            unless = len(calls) if text.lower() == "unless" else None
         elif text == "[":
             place = _beyond(tokens, place, "[", "]")
         elif kind == "name" and text.lower() in _LABEL_LISTS:
@@ -92,7 +99,8 @@ def selectors(query: str) -> tuple[Selector, ...]:
             pending = text.lower()
         elif text == "{" or (kind == "name" and text.lower() not in _WORDS):
             selector, place = _selector(tokens, place - 1, calls)
-            found.append(selector)
+            absence = unless is not None or not _OF_ABSENCE.isdisjoint(calls)
+            found.append(replace(selector, absence=absence))
     return tuple(found)
 
 
@@ -116,6 +124,20 @@ def expanded(query: str, rules: Mapping[str, str], depth: int = 5) -> tuple[Sele
     for selector in selectors(query):
         rule = rules.get(selector.metric)
         found += expanded(rule, rules, depth - 1) if rule and depth else (selector,)
+    return tuple(found)
+
+
+def needed(query: str, rules: Mapping[str, str], depth: int = 5) -> tuple[Selector, ...]:
+    """The selectors that a query can say nothing without: of targets, and not of an absence.
+
+    As for :func:`expanded`, recording rules are replaced by what they read.
+    """
+    found: list[Selector] = []
+    for selector in selectors(query):
+        if selector.absence or selector.own:
+            continue
+        rule = rules.get(selector.metric)
+        found += needed(rule, rules, depth - 1) if rule and depth else (selector,)
     return tuple(found)
 
 

@@ -227,7 +227,8 @@ def recovery_check(
     """Whether the users were well again in time, after each fault: the worst one decides."""
     each = _recover_each(condition, windows, evidence)
     if condition.subject in evidence.scenario.slis:
-        return _worst(objective, condition, each, _untold(condition.subject, windows, evidence))
+        untold = _untold(condition.subject, windows, evidence)
+        return _worst(objective, condition, each, untold, of_sli=True)
     check = _worst(objective, condition, each)
     if check.outcome is not Outcome.FAIL or not _late(evidence):
         return check
@@ -285,8 +286,10 @@ def _worst(
     condition: RecoveryLimit,
     each: Sequence[Recovery | None],
     untold: tuple[str, str, str] = UNTOLD,
+    *,
+    of_sli: bool = False,
 ) -> Check:
-    checks = [_one_check(objective, condition, found, untold) for found in each]
+    checks = [_one_check(objective, condition, found, untold, of_sli=of_sli) for found in each]
     order = tuple(Outcome)
     return max(checks, key=lambda c: (order.index(c.outcome), c.observed or 0.0))
 
@@ -296,12 +299,16 @@ def _one_check(
     condition: RecoveryLimit,
     found: Recovery | None,
     untold: tuple[str, str, str],
+    *,
+    of_sli: bool,
 ) -> Check:
     if found is None:
         code, because, remedy = untold
         return unmet(objective, "", code, because, remedy)
     limit_s = condition.limit_s
     outcome, code, because, remedy = _recovery_words(found, limit_s)
+    if remedy and of_sli:
+        remedy = "Scrape more often, or shorten the window that the query reads."
     return Check(
         objective=objective.text,
         phase="",
@@ -336,8 +343,5 @@ def _recovery_words(found: Recovery, limit_s: float) -> tuple[Outcome, str, str,
         return Outcome.PASS, "", f"well again {span}", ""
     if low >= limit_s:
         return Outcome.FAIL, "limit_violated", f"well again only {span}", ""
-    remedy = (
-        "Narrow the interval: it is as wide as requests (or scrapes, and the window of the "
-        "query) are apart."
-    )
+    remedy = "Raise the arrival rate: the interval is as wide as requests are apart."
     return Outcome.INCONCLUSIVE, "straddles_limit", f"well again {span}", remedy

@@ -307,10 +307,15 @@ def _read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
+#: Runs that were stored before recovery was judged by Prometheus do not have these.
+_LATER = ("scraped", "reach_s")
+
+
 def _series_out(series: Series) -> dict[str, Any]:
     points = [[t, _text(v)] for t, v in series.points]
     left_out = [[t, _text(v), code] for t, v, code in series.left_out]
-    return {**asdict(series), "points": points, "left_out": left_out}
+    raw = {**asdict(series), "points": points, "left_out": left_out}
+    return {key: value for key, value in raw.items() if key not in _LATER or value}
 
 
 def _text(value: float) -> float | str:
@@ -325,7 +330,6 @@ def _series_in(name: str, raw: Mapping[str, Any]) -> Series:
         step_s=raw["step_s"],
         left_out=tuple((t, float(v), code) for t, v, code in raw["left_out"]),
         bounds=tuple((t, low, high) for t, low, high in raw["bounds"]),
-        # Runs that were stored before recovery was judged by Prometheus do not have these.
         scraped=tuple((t, oldest, newest) for t, oldest, newest in raw.get("scraped", ())),
         reach_s=raw.get("reach_s", 0.0),
         warnings=tuple(raw["warnings"]),

@@ -112,6 +112,7 @@ LAYERS = {
     "load": 3.3,
     "chaos": 3.3,
     "prometheus": 3.3,
+    "prometheus_api": 3.2,
     "store": 3.3,
     "baselines": 3.3,
     "surroundings": 3.3,

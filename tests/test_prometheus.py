@@ -44,6 +44,8 @@ class Script:
         self.interval = "1s"
         self.health = "up"
         self.alerts = ["Slow"]
+        self.failures: Answer = (200, data([]))
+        self.rule, self.rule_health = "vector(1) > 2", "ok"
         #: for the SLI's own query; the scrapes are regular unless a test says otherwise
         self.answer: Answer = (200, data([series([(t, 7) for t in STEPS])]))
         self.scrapes: Answer = (200, data([series([(t, t) for t in STEPS])]))
@@ -64,13 +66,16 @@ class Script:
                 target = {"health": self.health, "scrapeInterval": self.interval}
                 return 200, {"data": {"activeTargets": [target]}}
             case "/api/v1/rules":
-                alerts = [{"name": name} for name in self.alerts]
+                rule = {"query": self.rule, "health": self.rule_health, "lastError": "bad join"}
+                alerts = [{"name": name} | rule for name in self.alerts]
                 rules = alerts if query["type"] == "alert" else self.recorded
-                return 200, {"data": {"groups": [{"rules": rules}]}}
+                return 200, {"data": {"groups": [{"name": "g", "interval": 5, "rules": rules}]}}
             case "/api/v1/series":
                 return 200, {"data": self.known}
         if query.get("query") == SCRAPES:
             return self.scrapes
+        if "rule_evaluation_failures" in query.get("query", ""):
+            return self.failures
         for start, answer in self.behind.items():
             if query.get("query", "").startswith(start):
                 return answer
