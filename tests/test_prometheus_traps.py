@@ -8,6 +8,7 @@ be a PASS. The first table shows that the same queries do pass on what is well.
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import subprocess
@@ -19,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from harness.model import Outcome, Phase, Threshold, Window
+from harness.alert_checks import alert_check
+from harness.model import AlertExpectation, Outcome, Phase, Threshold, Window
 from harness.prometheus import Prometheus
 from harness.series_checks import judge_series
 from harness.slis import Sli, buckets
@@ -30,7 +32,25 @@ from tests.real import eventually, free_port, serving
 pytestmark = pytest.mark.stack
 
 RATE = 100.0
-CONFIG = "global: {scrape_interval: 1s}\nscrape_configs:\n"
+CONFIG = (
+    "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
+    "rule_files: [rules.yml]\nscrape_configs:\n"
+)
+ERRORS = 'sum(rate(requests_total{job="%s",code=~"5.."}[4s]))'
+SHARE = f'{ERRORS} / sum(rate(requests_total{{job="%s"}}[4s])) > 0.05'
+#: Alerts by name; none of them ever fires but the last two.
+RULES = {
+    "WellFails": SHARE % ("well", "well"),
+    "KilledFails": SHARE % ("killed", "killed"),
+    "RecordedFails": "killed:errors:rate4s > 1",
+    "AnybodyFails": "sum(rate(errors_total[4s])) > 1",
+    "WellFailsUnlessPaused": f"({SHARE}) unless on () paused == 1" % ("well", "well"),
+    "Mistyped": "sum(rate(reqests_total[4s])) > 1",
+    "Broken": 'requests_total{job="well"} * on (job) group_left () odd > 0',
+    "KilledIsGone": 'absent(up{job="killed"})',
+    "NothingPaused": "absent(paused)",
+    "KilledIsDown": 'up{job="killed"} == 0',
+}
 HEALTHY_S, BROKEN_S, FROZEN_S, THAWED_S = 9.0, 8.0, 5.0, 4.0
 
 
@@ -103,13 +123,29 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             """Nothing to log."""
 
     with serving(Pages) as address:
+        port = free_port()
         jobs = "".join(
             f"  - {{job_name: {name}, metrics_path: /{name}, "
             f"static_configs: [{{targets: ['{address}']}}]}}\n"
             for name in exporters
         )
-        (folder / "prometheus.yml").write_text(CONFIG + jobs)
-        port = free_port()
+        itself = (
+            f"  - {{job_name: prometheus, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}\n"
+        )
+        (folder / "prometheus.yml").write_text(CONFIG + jobs + itself)
+        (folder / "rules.yml").write_text(
+            json.dumps(
+                {
+                    "groups": [
+                        {"name": name, "rules": [rule]}
+                        for name, rule in (
+                            *((n, {"alert": n, "expr": expr}) for n, expr in RULES.items()),
+                            ("r", {"record": "killed:errors:rate4s", "expr": ERRORS % "killed"}),
+                        )
+                    ]
+                }
+            )
+        )
         process = subprocess.Popen(
             [
                 str(server.path),
@@ -365,3 +401,61 @@ def test_what_is_no_evidence_is_kept_beside_it(story: Story) -> None:
 def test_the_bucket_of_a_quantile_is_kept(story: Story) -> None:
     series = story.metrics.series(quantile("seconds", "well"), story.well.start, story.well.end)
     assert {(low, high) for _, low, high in series.bounds} == {(0.25, 0.5)}
+
+
+def quiet(story: Story, name: str, **windows: Window) -> Any:
+    """`alert X does not fire`, judged on a run of these phases."""
+    wanted = objective(f"alert {name} does not fire")
+    assert isinstance(wanted.condition, AlertExpectation)
+    phases = {Phase(phase): window for phase, window in windows.items()}
+    start, end = min(w.start for w in phases.values()), max(w.end for w in phases.values())
+    evidence = good_evidence(alerts={name: story.metrics.alert(name, start, end)})
+    return alert_check(wanted, wanted.condition, phases, evidence)
+
+
+QUIET_WHILE_WELL = ("WellFails", "KilledFails", "AnybodyFails", "RecordedFails", "KilledIsDown")
+
+
+@pytest.mark.parametrize("name", QUIET_WHILE_WELL)
+def test_an_alert_that_could_have_fired_and_did_not_passes(name: str, story: Story) -> None:
+    check = quiet(story, name, steady=story.well)
+    assert check.outcome is Outcome.PASS, check.because
+
+
+SILENT: dict[str, tuple[str, Outcome, str]] = {
+    "the service of its rule lives": ("WellFails", Outcome.PASS, ""),
+    "what it is kept quiet by may be absent": ("WellFailsUnlessPaused", Outcome.PASS, ""),
+    "absence is what it tells of": ("KilledIsGone", Outcome.PASS, ""),
+    "it fired for a dead target": ("KilledIsDown", Outcome.FAIL, "limit_violated"),
+    "it fired for an absence": ("NothingPaused", Outcome.FAIL, "limit_violated"),
+    "the service of its rule is dead": ("KilledFails", Outcome.INCONCLUSIVE, "target_down"),
+    "so is that of its recording rule": (
+        "RecordedFails",
+        Outcome.INCONCLUSIVE,
+        "target_down",
+    ),
+    "one of its services is dead": ("AnybodyFails", Outcome.INCONCLUSIVE, "target_down"),
+    "its metric does not exist": ("Mistyped", Outcome.INCONCLUSIVE, "unknown_metric"),
+    "its rule cannot be evaluated": ("Broken", Outcome.INCONCLUSIVE, "rule_failed"),
+    "it is not loaded": ("Forgotten", Outcome.INCONCLUSIVE, "no_such_alert"),
+}
+
+
+@pytest.mark.parametrize("row", SILENT.values(), ids=SILENT.keys())
+def test_silence_about_the_dead_is_no_pass(row: tuple[str, Outcome, str], story: Story) -> None:
+    name, outcome, code = row
+    check = quiet(story, name, steady=story.well, fault=story.broken)
+    assert (check.outcome, check.code) == (outcome, code), check.because
+
+
+def test_a_real_recovery_is_told_from_the_scrapes(story: Story) -> None:
+    """What one series says of each step: good, bad or nothing; and between which scrapes."""
+    series = story.metrics.series(plain("up"), story.well.start, story.well.end)
+    assert series.problem_code == "many_series"
+    series = story.metrics.series(
+        plain('odd{job="well",is="fine"}'), story.well.start, story.well.end
+    )
+    assert len(series.scraped) == len(series.points)
+    assert all(t - 1.6 < oldest <= newest <= t + 0.6 for t, oldest, newest in series.scraped)
+    assert series.reach_s == 0.0
+    assert story.metrics.series(errors("well"), story.well.start, story.well.end).reach_s == 4.0

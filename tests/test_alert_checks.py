@@ -1,0 +1,175 @@
+"""Alert objectives: what silence proves, and what it does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.evidence import Evidence
+from harness.model import Check, Outcome
+from harness.slis import Series
+from tests.builders import (
+    CALLED,
+    END,
+    PROVEN,
+    ZERO,
+    checks_of,
+    good_evidence,
+    scenario,
+    series,
+)
+
+PASS, FAIL, UNKNOWN = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
+QUIET, FIRES = "alert Slow does not fire", "alert Slow fires within 10s"
+STEADY = "orders.errors < 1% during steady, after"
+
+
+def alert(
+    *blind: tuple[float, float, str], firing: tuple[float, float] = (0, 0), **changes: Any
+) -> Series:
+    """One look a second; blind where its rule had nothing to go by, unless it fired there."""
+    points, left_out = [], []
+    for t, _ in series().points:
+        codes = [code for start, end, code in blind if start <= t < end]
+        fires = firing[0] <= t < firing[1]
+        if codes and not fires:
+            left_out.append((t, 0.0, codes[0]))
+        elif "nothing" not in codes:
+            points.append((t, float(fires)))
+    lost = tuple(left for left in left_out if left[2] != "nothing")
+    return replace(Series(name="Slow", points=tuple(points), left_out=lost), **changes)
+
+
+def run(text: str, found: Series | None) -> Evidence:
+    alerts = {} if found is None else {"Slow": found}
+    return good_evidence(scenario=scenario([STEADY, text], only_affects=()), alerts=alerts)
+
+
+def check_of(evidence: Evidence) -> Check:
+    (check,) = [c for c in checks_of(evidence) if c.objective.startswith("alert")]
+    return check
+
+
+LATER = PROVEN + 2
+SILENCE: dict[str, tuple[Series | None, Outcome, str]] = {
+    "it was watched all along": (alert(), PASS, ""),
+    "a restart of six seconds is long": (
+        alert((LATER, LATER + 6, "target_down")),
+        UNKNOWN,
+        "target_down",
+    ),
+    "a restart of five is seen through": (alert((LATER, LATER + 5, "target_down")), PASS, ""),
+    "a dead target behind its rule": (
+        alert((LATER, LATER + 20, "target_down")),
+        UNKNOWN,
+        "target_down",
+    ),
+    "a target that was dead all along": (
+        alert((ZERO, END + 1, "target_down")),
+        UNKNOWN,
+        "target_down",
+    ),
+    "what its rule reads was never there": (
+        alert((ZERO, END + 1, "unknown_metric")),
+        UNKNOWN,
+        "unknown_metric",
+    ),
+    "two short holes that are too much together": (
+        alert((LATER, LATER + 3, "target_down"), (LATER + 9, LATER + 12, "rule_failed")),
+        UNKNOWN,
+        "target_down",
+    ),
+    "its rule failed all along": (
+        alert((ZERO, END + 1, "rule_failed")),
+        UNKNOWN,
+        "rule_failed",
+    ),
+    "nobody scraped for a while": (alert((LATER, LATER + 9, "nothing")), UNKNOWN, "gap"),
+    "it was not looked for": (None, UNKNOWN, "no_data"),
+    "its rule is broken": (
+        Series(name="Slow", problem="bad join", problem_code="rule_failed"),
+        UNKNOWN,
+        "rule_failed",
+    ),
+    "there is no such alert": (
+        Series(name="Slow", problem="no such alert", problem_code="no_such_alert"),
+        UNKNOWN,
+        "no_such_alert",
+    ),
+    "it fired once": (alert(firing=(LATER, LATER + 1)), FAIL, "limit_violated"),
+    "it fired, and its target was dead": (
+        alert((ZERO, END + 1, "target_down"), firing=(LATER, LATER + 1)),
+        FAIL,
+        "limit_violated",
+    ),
+    "it fired before the fault": (alert(firing=(CALLED - 9, CALLED)), FAIL, "limit_violated"),
+}
+
+
+@pytest.mark.parametrize("row", SILENCE.values(), ids=SILENCE)
+def test_silence(row: tuple[Series | None, Outcome, str]) -> None:
+    found, outcome, code = row
+    check = check_of(run(QUIET, found))
+    assert (check.outcome, check.code) == (outcome, code), check.because
+    assert check.because
+    if outcome is UNKNOWN and code == "target_down":
+        assert "up == 0" in check.remedy
+        assert "(target_down)" in check.because
+
+
+def test_what_silence_rests_on_is_said_with_prometheus_own_words() -> None:
+    found = alert((ZERO, END + 1, "unknown_metric"), warnings=("Prometheus knows no metric x",))
+    check = check_of(run(QUIET, found))
+    assert check.because == (
+        "alert Slow never fired, but its rule had nothing to go by in 81 of 81 samples "
+        "(unknown_metric); Prometheus knows no metric x"
+    )
+
+
+ALARMS: dict[str, tuple[Series, Outcome, str]] = {
+    "in time": (alert(firing=(PROVEN + 3, END)), PASS, ""),
+    "too late": (alert(firing=(PROVEN + 13, END)), FAIL, "limit_violated"),
+    "never": (alert(), FAIL, "limit_violated"),
+    "never, and its target was dead: that is what it is for": (
+        alert((LATER, END + 1, "target_down")),
+        FAIL,
+        "limit_violated",
+    ),
+    "never, and its rule reads what is not there": (
+        alert((ZERO, END + 1, "unknown_metric")),
+        FAIL,
+        "limit_violated",
+    ),
+    "never, and Prometheus did not look": (alert((LATER, END + 1, "gap")), UNKNOWN, "gap"),
+    "never, and its rule failed": (alert((LATER, END + 1, "rule_failed")), UNKNOWN, "gap"),
+    "already before the fault": (
+        alert(firing=(CALLED - 9, END)),
+        UNKNOWN,
+        "alert_fired_before",
+    ),
+    "only before the fault": (
+        alert(firing=(CALLED - 9, CALLED - 2)),
+        UNKNOWN,
+        "alert_fired_before",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ALARMS.values(), ids=ALARMS)
+def test_an_alarm(row: tuple[Series, Outcome, str]) -> None:
+    found, outcome, code = row
+    check = check_of(run(FIRES, found))
+    assert (check.outcome, check.code) == (outcome, code), check.because
+
+
+def test_seconds_to_fire_are_counted_from_the_proof() -> None:
+    check = check_of(run(FIRES, alert(firing=(PROVEN + 3, END))))
+    assert (check.observed, check.low, check.high, check.limit) == (
+        pytest.approx(3.8),
+        pytest.approx(3.8),
+        pytest.approx(3.8),
+        10,
+    )
+    assert check.because == "fired 4 s after the fault was proven"
