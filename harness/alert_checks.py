@@ -77,9 +77,8 @@ def _quiet(
         f"alert {condition.alert} never fired, but its rule had nothing to go by in {count} of "
         f"{len(blind) + len(series.points)} samples ({code})"
     )
-    why = "".join(f"; {said}" for said in series.warnings)
     remedy = "Let `up == 0` or `absent()` tell of dead targets, and judge users by the load."
-    return unmet(objective, "", code, because + why, remedy)
+    return unmet(objective, "", code, because, remedy)
 
 
 def _longest_s(times: Sequence[float], step_s: float) -> float:

@@ -96,7 +96,24 @@ def _safely(
     if not checks:
         because = "nothing can judge this objective yet"
         return (unmet(objective, "", "not_judged", because, "Remove it, or give it phases."),)
-    return checks
+    return tuple(_with_warnings(check, condition, evidence) for check in checks)
+
+
+MOST_WARNINGS, LONGEST_WARNING = 3, 300
+
+
+def _with_warnings(check: Check, condition: Condition, evidence: Evidence) -> Check:
+    """What Prometheus warned of while it was asked stands beside what is concluded from it."""
+    if isinstance(condition, AlertExpectation):
+        series = evidence.alerts.get(condition.alert)
+    else:
+        series = evidence.series.get(condition.subject)
+    if series is None or not series.warnings:
+        return check
+    told = [w if len(w) <= LONGEST_WARNING else f"{w[:LONGEST_WARNING]}…" for w in series.warnings]
+    more = len(told) - MOST_WARNINGS
+    words = "".join(f"; warning: {w}" for w in told[:MOST_WARNINGS])
+    return replace(check, because=check.because + words + (f"; {more} more" if more > 0 else ""))
 
 
 def _raised(objective: Objective, error: Exception) -> Check:

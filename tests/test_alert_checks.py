@@ -124,7 +124,7 @@ def test_what_silence_rests_on_is_said_with_prometheus_own_words() -> None:
     check = check_of(run(QUIET, found))
     assert check.because == (
         "alert Slow never fired, but its rule had nothing to go by in 81 of 81 samples "
-        "(unknown_metric); Prometheus knows no metric x"
+        "(unknown_metric); warning: Prometheus knows no metric x"
     )
 
 

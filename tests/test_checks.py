@@ -597,3 +597,43 @@ def test_the_objectives_of_the_builder_are_in_their_canonical_spelling() -> None
     assert isinstance(objective(WELL).condition, Threshold)
     assert (codes(good_evidence()), len(healthy_records()), samples().intact) == ([], 16120, True)
     assert baseline.MIN_RUNS == 10
+
+
+# -- what Prometheus warned of
+
+
+WARNED = {
+    "every sample of an SLI": "lag < 100 during steady",
+    "its last one": "lag < 100 at end",
+    "its growth": "lag does not reach 512 within 24h",
+    "its recovery": "recovery of lag < 10s sustained 5s",
+    "an alert": "alert Slow does not fire",
+}
+
+
+@pytest.mark.parametrize("text", WARNED.values(), ids=WARNED)
+def test_a_warning_of_prometheus_stands_beside_what_is_concluded(text: str) -> None:
+    def judged_with(*warnings: str) -> Check:
+        wanted = scenario(["lag < 100 during after", text], only_affects=())
+        found = good_evidence(
+            scenario=wanted,
+            series={"lag": series(warnings=warnings)},
+            alerts={"Slow": series("Slow", 0.0, warnings=warnings)},
+        )
+        return checks_of(found)[-1]
+
+    plain = judged_with()
+    assert judged_with("5 buckets repaired") == replace(
+        plain, because=f"{plain.because}; warning: 5 buckets repaired"
+    )
+    assert judged_with("a", "b", "c", "d", "e").because == (
+        f"{plain.because}; warning: a; warning: b; warning: c; 2 more"
+    )
+    assert judged_with("x" * 301).because == f"{plain.because}; warning: {'x' * 300}…"
+    assert judged_with("x" * 300).because == f"{plain.because}; warning: {'x' * 300}"
+
+
+def test_a_warning_of_one_series_says_nothing_of_another() -> None:
+    found = good_evidence(series={"lag": series(warnings=("5 buckets repaired",))})
+    warned = [c.objective for c in checks_of(found) if "warning" in c.because]
+    assert warned == ["lag < 100 during steady", "lag < 100 at end"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness import store
 from harness.evidence import Evidence
 from harness.model import Outcome, Recovery, RecoveryFrom, Threshold
 from harness.objectives import says_well
@@ -396,3 +398,21 @@ def test_recovery_of_everything_is_of_journeys() -> None:
 def test_without_scrapes_on_record_a_step_is_bounded_by_itself_and_the_one_before() -> None:
     (step,) = steps_of(told("."), [LIMIT], ZERO, ZERO)
     assert (step.oldest - ZERO, step.newest - ZERO) == (-1.0, 0.0)
+
+
+def test_a_series_is_stored_as_it_is() -> None:
+    whole = Series(
+        name="lag",
+        points=((ZERO, 1.0), (ZERO + 1, math.inf)),
+        step_s=2.0,
+        left_out=((ZERO + 2, 1.0, "gap"),),
+        bounds=((ZERO, 0.5, 1.0),),
+        scraped=((ZERO, ZERO - 0.2, ZERO - 0.1),),
+        reach_s=4.0,
+        warnings=("5 buckets repaired",),
+    )
+    stored = json.loads(json.dumps(store._series_out(whole)))
+    assert store._series_in("lag", stored) == whole
+    older = store._series_out(replace(whole, scraped=(), reach_s=0.0))
+    assert not {"scraped", "reach_s"} & set(older)
+    assert store._series_in("lag", older) == replace(whole, scraped=(), reach_s=0.0)
