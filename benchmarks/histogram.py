@@ -20,6 +20,7 @@ import numpy as np
 from harness.histogram import RELATIVE_ERROR, Histogram
 from harness.histogram_table import HistogramTable, stacked
 from harness.load.recorder import Recorder
+from harness.load.records import SampleFiles
 from harness.samples import Kind, RequestOutcome
 
 ROUNDS = 5
@@ -123,7 +124,7 @@ def recording() -> float:
     """CPU microseconds for one request in the load process, flushes included."""
     count = 200_000
     with tempfile.TemporaryDirectory() as folder:
-        recorder = Recorder(Path(folder))
+        recorder = Recorder(SampleFiles(Path(folder)))
 
         def work() -> None:
             for number in range(count):

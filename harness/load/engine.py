@@ -6,22 +6,19 @@ themselves, and the engine only records.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import gevent
 
+from harness.load.link import Link
 from harness.load.plan import LoadPlan
 from harness.load.recorder import Recorder
-from harness.load.records import HEADER, file_of
-from harness.load.rendezvous import announce_ready, zero_of
 from harness.load.selfwatch import SelfWatch
 from harness.redaction import from_environment
 from harness.samples import Kind, RequestOutcome
@@ -106,11 +103,11 @@ class Engine:
 
     current: ClassVar[Engine | None] = None
 
-    def __init__(self, plan: LoadPlan) -> None:
+    def __init__(self, plan: LoadPlan, link: Link) -> None:
         self.plan = plan
+        self.link = link
         self.schedule = plan.schedule()
-        redact = from_environment(os.environ).text
-        self.recorder = Recorder(Path(plan.folder), plan.worker, redact)
+        self.recorder = Recorder(link.sink, from_environment(os.environ).text)
         self.stopping = False
         self.in_flight = 0
         self.arrived = 0
@@ -161,11 +158,10 @@ class Engine:
     def _serve(self) -> None:
         if self.schedule is not None:
             self._await_users()
-        folder = Path(self.plan.folder)
-        announce_ready(folder, self.plan.worker)
-        while (wall := zero_of(folder)) is None:
+        self.link.announce_ready()
+        while (wall := self.link.zero()) is None:
             gevent.sleep(POLL_S)
-        self._say_that_it_begins(folder, wall)
+        self.link.begins(wall)
         if self.schedule is not None:
             self._arrive(self.recorder.at(wall))
 
@@ -188,7 +184,7 @@ class Engine:
                 gevent.sleep(ahead_s)
             elif self.arrived % YIELD_EVERY == 0:
                 gevent.sleep(0)
-            if self.stopping:
+            if self.stopping or self.link.severed():
                 return
             self.arrived += 1
             user_class, task = mix.journey(k)
@@ -213,14 +209,6 @@ class Engine:
             status=0,
             outcome=RequestOutcome.UNSENT,
         )
-
-    def _say_that_it_begins(self, folder: Path, wall: float) -> None:
-        mode = "closed" if self.schedule is None else "open"
-        header = {"zero": wall, "mode": mode, "plan": self.plan.dump()}
-        path = file_of(folder, HEADER, self.plan.worker)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_text(json.dumps(header))
-        temporary.replace(path)
 
     def _flush(self) -> None:
         while True:

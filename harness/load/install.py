@@ -1,4 +1,8 @@
-"""Connects the engine to Locust's events, if the harness left a plan. In a load process only."""
+"""Connects the engine to Locust's events, once there is a plan. In a load process only.
+
+A process of the harness's own machine finds its plan at once; one that joins a load master
+gets it over the connection, after the locustfile was read.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,8 @@ from harness.load import plan as plans
 from harness.load.closedloop import observe
 from harness.load.engine import Engine
 from harness.load.journeys import on_request
+from harness.load.link import FolderLink, Link
+from harness.load.plan import LoadPlan
 
 NOT_OPEN = (
     "{names} cannot be started by arrivals; add OpenLoop as the first base class "
@@ -30,17 +36,31 @@ def install() -> None:
     if path is None or Engine.current is not None:
         return
     plan = plans.load(Path(path).read_text())
+    engine = connect(plan, FolderLink(plan))
+    if engine.schedule is not None:
+        events.init.add_listener(_refuse_closed_loops)
+
+
+def connect(plan: LoadPlan, link: Link) -> Engine:
+    """From now on this process follows the plan and records; call it before the test starts."""
     random.seed(plan.seed + plan.worker)
     _give_up_after(plan.timeout_s)
-    engine = Engine.current = Engine(plan)
+    engine = Engine.current = Engine(plan, link)
     if engine.schedule is None:
         observe(engine)
-    else:
-        events.init.add_listener(_refuse_closed_loops)
     events.test_start.add_listener(engine.start)
     events.test_stopping.add_listener(engine.stop)
     events.request.add_listener(on_request)
     events.quit.add_listener(engine.close)
+    return engine
+
+
+def closed_loops(user_classes: list[type]) -> str:
+    """What is wrong with users that nobody can hand an arrival to; empty when none is."""
+    from harness.load.openloop import OpenLoop  # noqa: PLC0415 - it imports this module
+
+    closed = [c.__name__ for c in user_classes if not issubclass(c, OpenLoop)]
+    return NOT_OPEN.format(names=", ".join(closed)) if closed else ""
 
 
 def _give_up_after(timeout_s: float) -> None:
@@ -66,8 +86,6 @@ def _give_up_after(timeout_s: float) -> None:
 
 def _refuse_closed_loops(environment: Any, **_event: Any) -> None:
     """Users that nobody can hand an arrival to would send at a rate of their own."""
-    from harness.load.openloop import OpenLoop  # noqa: PLC0415 - it imports this module
-
-    closed = [c.__name__ for c in environment.user_classes if not issubclass(c, OpenLoop)]
-    if closed:
-        raise SystemExit(NOT_OPEN.format(names=", ".join(closed)))
+    problem = closed_loops(environment.user_classes)
+    if problem:
+        raise SystemExit(problem)

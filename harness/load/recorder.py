@@ -1,37 +1,31 @@
-"""Writes the sample file from inside the load process."""
+"""Records from inside the load process; a sink takes them further."""
 
 from __future__ import annotations
 
-import json
-import os
 import struct
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 
-from harness.load.records import NAMES, SAMPLES, SELF_REPORT, file_of
-from harness.samples import STRUCT, Kind, RequestOutcome
+from harness.load.records import Sink
+from harness.samples import STRUCT, Kind, RequestOutcome, SeriesName
 
 _PACK = struct.Struct(STRUCT).pack
 MAX_BYTES = 2**32 - 1
 
 
 class Recorder:
-    """Appends one record per request and per journey.
+    """Makes one record per request and per journey.
 
     Times given are ``time.perf_counter`` values; they are written as seconds since the
     epoch, converted with one offset taken when the recorder was made. Names of series may
     hold a path with a token in it: ``redact`` takes it out.
     """
 
-    def __init__(self, folder: Path, worker: int = 0, redact: Callable[[str], str] = str) -> None:
+    def __init__(self, sink: Sink, redact: Callable[[str], str] = str) -> None:
         self._redact = redact
         self._epoch_offset = time.time() - time.perf_counter()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._samples = os.open(file_of(folder, SAMPLES, worker), flags, 0o600)
-        self._names = os.open(file_of(folder, NAMES, worker), flags, 0o600)
-        self._self_report = os.open(file_of(folder, SELF_REPORT, worker), flags, 0o600)
+        self._sink = sink
         self._buffer = bytearray()
         self._series: dict[tuple[Kind, str], int] = {}
         self._lags: deque[float] = deque(maxlen=100_000)
@@ -58,7 +52,7 @@ class Recorder:
         status: int,
         outcome: RequestOutcome,
     ) -> None:
-        """Record one request or journey; a write reaches the file at the next flush."""
+        """Record one request or journey; the sink gets it at the next flush."""
         offset = self._epoch_offset
         self._buffer += _PACK(
             intended + offset,
@@ -75,29 +69,27 @@ class Recorder:
             self._lags.append(sent - intended - pool_wait_s)
 
     def flush(self) -> None:
-        """Hand everything buffered to the kernel."""
+        """Hand everything buffered to the sink."""
         if self._buffer:
             data, self._buffer = self._buffer, bytearray()
-            os.write(self._samples, data)
+            self._sink.records(bytes(data))
 
     def report(self, **figures: float) -> None:
-        """One line about the generator itself, with its own lag since the last line."""
+        """How the generator itself is, with its own lag since the last time."""
         lags = sorted(self._lags)
         self._lags.clear()
         p99_s = lags[min(len(lags) - 1, int(len(lags) * 0.99))] if lags else 0.0
-        line = {"at": self.wall(time.perf_counter()), "lag_p99_ms": p99_s * 1000, **figures}
-        os.write(self._self_report, json.dumps(line).encode() + b"\n")
+        now = self.wall(time.perf_counter())
+        self._sink.figures({"at": now, "lag_p99_ms": p99_s * 1000, **figures})
 
     def close(self) -> None:
-        """Flush and close the files."""
+        """Flush; there will be no more."""
         self.flush()
-        for handle in (self._samples, self._names, self._self_report):
-            os.close(handle)
+        self._sink.close()
 
     def _number(self, kind: Kind, name: str) -> int:
         number = self._series.get((kind, name))
         if number is None:
             number = self._series[kind, name] = len(self._series)
-            entry = {"kind": int(kind), "name": self._redact(name)}
-            os.write(self._names, json.dumps(entry).encode() + b"\n")
+            self._sink.series(SeriesName(kind, self._redact(name)))
         return number

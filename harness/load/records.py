@@ -8,8 +8,10 @@ several workers share the load, the second one writes ``load.1.bin``, and so on.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -26,6 +28,54 @@ def file_of(folder: Path, what: str, worker: int = 0) -> Path:
     """One worker's file of a kind, such as :data:`SAMPLES`."""
     number = f".{worker}" if worker else ""
     return folder / f"load{number}.{what}"
+
+
+class Sink(Protocol):
+    """Where a worker's records go."""
+
+    def series(self, name: SeriesName) -> None:
+        """A series that the records after this refer to by its number, counted from 0."""
+        ...
+
+    def records(self, data: bytes) -> None:
+        """Whole records."""
+        ...
+
+    def figures(self, line: Mapping[str, float]) -> None:
+        """How the generator itself is."""
+        ...
+
+    def close(self) -> None:
+        """There will be no more."""
+        ...
+
+
+class SampleFiles:
+    """Appends to one worker's files, made if missing."""
+
+    def __init__(self, folder: Path, worker: int = 0) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        kinds = (SAMPLES, NAMES, SELF_REPORT)
+        opened = [os.open(file_of(folder, what, worker), flags, 0o600) for what in kinds]
+        self._samples, self._names, self._self_report = opened
+
+    def series(self, name: SeriesName) -> None:
+        """One JSON line."""
+        entry = {"kind": int(name.kind), "name": name.name}
+        os.write(self._names, json.dumps(entry).encode() + b"\n")
+
+    def records(self, data: bytes) -> None:
+        """The records as they are."""
+        os.write(self._samples, data)
+
+    def figures(self, line: Mapping[str, float]) -> None:
+        """One JSON line."""
+        os.write(self._self_report, json.dumps(dict(line)).encode() + b"\n")
+
+    def close(self) -> None:
+        """Close the files."""
+        for handle in (self._samples, self._names, self._self_report):
+            os.close(handle)
 
 
 def read_records(folder: Path, start: int = 0, worker: int = 0) -> Records:
