@@ -10,6 +10,28 @@ from harness.errors import InvalidError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadMaster:
+    """Where load workers of other hosts join.
+
+    Args:
+        bind: Address that it listens on; ``0.0.0.0`` is every one of this machine.
+        port: TCP port; 0 for one that is free.
+        join_timeout_s: How long to wait for all of them.
+    """
+
+    bind: str = "127.0.0.1"
+    port: int = 0
+    join_timeout_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be listened on."""
+        if not 0 <= self.port < 2**16:
+            raise InvalidError(f"The load master's port {self.port} must be below 65536.")
+        if not 0 < self.join_timeout_s < math.inf:
+            raise InvalidError(f"The time to join, {self.join_timeout_s:g} s, must be above 0.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSpec:
     """Offered load: a locustfile or a list of HTTP requests, open or closed loop.
 
@@ -23,6 +45,7 @@ class LoadSpec:
         timeout_s: After this long a user has given up, counted from the send.
         max_in_flight: Users in the pool; further arrivals wait, and the wait counts.
         workers: Load processes that share the plan.
+        master: Where they join from other hosts; None when they are started on this one.
     """
 
     profile: str | None
@@ -33,6 +56,7 @@ class LoadSpec:
     max_in_flight: int
     users: int | None = None
     workers: int = 1
+    master: LoadMaster | None = None
 
     def __post_init__(self) -> None:
         """Refuse a load that cannot exist."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from harness import evidence as kinds
 from harness.checks import steady_checks
 from harness.descriptor import StackDescriptor, entry
-from harness.errors import DirtyError, HarnessError, InvalidError, StoreError
+from harness.errors import DirtyError, HarnessError, InvalidError, LoadError, StoreError
 from harness.evidence import BaselineRun, Evidence
 from harness.guards import refuse_stack
 from harness.live import figures, tripped
@@ -155,7 +155,13 @@ class _Run:
         self._enter(Phase.WARMUP, plan.warmup_s)
         self._guard()
         self.load_started = True
-        zero = self.lab.load.start(self.load_url)
+        try:
+            zero = self.lab.load.start(self.load_url)
+        except LoadError:
+            by = self.lab.stop.asked_by()  # workers of other hosts may be waited for in vain
+            if by is not None:
+                self._stop(kinds.ABORTED, by=by)
+            raise
         self._event(LOAD_STARTED, zero=zero)
         self.metrics_seen_at = self.lab.clock.now()
         self._watch_until(zero + plan.warmup_s)

@@ -85,6 +85,7 @@ class LoadSamples:
 
     ``zero`` is when the schedule began; without a schedule the loop is closed, and nobody
     planned how much would be sent. ``intact`` is False when a generator died on the way.
+    Records of other hosts are on this one's clock, each wrong by at most ``clock_error_s``.
     """
 
     series: tuple[SeriesName, ...]
@@ -92,6 +93,7 @@ class LoadSamples:
     zero: float
     schedule: Schedule | None
     intact: bool = True
+    clock_error_s: float = 0.0
 
     def names(self) -> tuple[str, ...]:
         """Journeys and requests that an objective may speak of, without repetition."""

@@ -18,7 +18,9 @@ class Form(StrEnum):
     JSON = "json"
 
 
-load_app = typer.Typer(no_args_is_help=True, help="How much load the target bears.")
+load_app = typer.Typer(
+    no_args_is_help=True, help="How much load the target bears, and more hosts to send it."
+)
 
 
 @load_app.command("find-knee")
@@ -61,5 +63,31 @@ def find_knee(
             most_steps=steps,
             out=out,
             output=output,
+        )
+    )
+
+
+@load_app.command("worker")
+def worker(
+    master: Annotated[
+        str, typer.Option(help="HOST[:PORT] of the load master, as `harness run` printed it.")
+    ],
+    profile: Annotated[
+        Path | None, typer.Option(help="Locustfile of this host; by default the master's is sent.")
+    ] = None,
+    environment: Annotated[
+        list[str] | None, typer.Option("--env", help="Variable that the locustfile may see.")
+    ] = None,
+    wait: Annotated[str, typer.Option(help="How long to look for the master.")] = "5m",
+) -> int:
+    """Send a part of the load of a `harness run` on another host."""
+    from harness.cli import load_worker
+
+    return load_worker.join(
+        load_worker.Asked(
+            master=master,
+            profile=profile,
+            names=tuple(environment or ()),
+            wait=wait,
         )
     )

@@ -190,6 +190,8 @@ def execute(
                     seed=plan["seed"],
                     environment=handed_on(os.environ, (*scenario.environment, *scenario.secrets)),
                     redactor=kept,
+                    tell=words.note,
+                    given_up=lambda: interrupts.asked_by() is not None,
                 ),
                 chaos=chaos,
                 faults=Safety(target.id, folder.run_id, folder.path),

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,13 @@ from harness.arrivals import Replay
 from harness.errors import InvalidError, LoadError, StoreError
 from harness.handed_on import handed_on
 from harness.load import plan as plans
+from harness.load.joining import refuse_password, too_few, waiting
+from harness.load.master_state import MasterState, clock_error_s, read_state
 from harness.load.plan import LoadPlan, share_of
 from harness.load.records import HEADER, SELF_REPORT, file_of, merged, read_names, read_records
 from harness.load.rendezvous import all_ready, set_zero
 from harness.model import LoadSpec
+from harness.offered import LoadMaster
 from harness.redacted_log import RedactedLog
 from harness.redaction import Redactor, to_environment
 from harness.samples import RECORD, LoadSamples, Records
@@ -29,14 +32,16 @@ START_TIMEOUT_S = 30.0
 STOP_GRACE_S = 5.0
 POLL_S = 0.02
 LEAD_S = 0.25  # from "all users are ready" to the first arrival
+FAR_LEAD_S = 1.0  # the same where the word has to reach other hosts first
 SILENT_S = 3.0  # each worker writes a line about itself every second
-HTTP_REQUESTS = "HARNESS_LOAD_HTTP"
 
 
 class LocustLoad:
     """Locust processes that serve one plan of arrivals, or a closed loop of users.
 
     Each is whole in itself and takes its share of the plan; what they record is merged.
+    Where workers join from other hosts, one process here is their master: it writes what
+    they report into the files that local ones would write.
 
     Args:
         spec: What to send, how often, and when a user gives up.
@@ -45,6 +50,8 @@ class LocustLoad:
         seed: For the choice of journeys and for random gaps.
         environment: Variables that each process gets; the common ones when None.
         redactor: Knows what must not be written down.
+        tell: Told who has joined, and what to type where somebody is missing.
+        given_up: Whether somebody asked to stop, while workers are waited for.
 
     Raises:
         InvalidError: The locustfile does not exist.
@@ -58,8 +65,12 @@ class LocustLoad:
         seed: int,
         environment: Mapping[str, str] | None = None,
         redactor: Redactor | None = None,
+        tell: Callable[[str], None] = lambda _sentence: None,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> None:
         self._spec = spec
+        self._tell = tell
+        self._given_up = given_up
         self._handed_on = handed_on(os.environ) if environment is None else environment
         self._redactor = redactor or Redactor()
         self._logs: list[RedactedLog] = []
@@ -84,15 +95,24 @@ class LocustLoad:
             When the first arrival is due, seconds since the epoch.
 
         Raises:
-            LoadError: A worker ended or stayed silent.
+            LoadError: A worker ended or stayed silent, or too few of them joined.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + START_TIMEOUT_S
+        master = self._spec.master
+        if master is not None:
+            refuse_password(master, base_url)
         for plan in self._plans:
-            self._start(plan, base_url)
+            (self._folder / f"plan.{plan.worker}.json").write_text(plan.dump())
+        if master is None:
+            for plan in self._plans:
+                self._start(self._argv(plan), self._environment(plan, base_url))
+        else:
+            self._start(self._master_argv(master), self._master_environment(base_url))
+            self._await_joined(master)
+        deadline = time.monotonic() + START_TIMEOUT_S
         while not all_ready(self._folder, len(self._plans)):
             self._await(deadline)
-        self._zero = time.time() + LEAD_S
+        self._zero = time.time() + (LEAD_S if master is None else FAR_LEAD_S)
         set_zero(self._folder, self._zero)
         while not all(file_of(self._folder, HEADER, p.worker).exists() for p in self._plans):
             self._await(deadline)
@@ -102,12 +122,18 @@ class LocustLoad:
         """Why a worker no longer does its share, or None while all do."""
         if self._stopped:
             return None
-        for worker, process in enumerate(self._processes):
+        trouble = self._trouble()
+        if trouble:
+            self._intact = False
+            return trouble
+        for number, process in enumerate(self._processes):
             status = process.poll()
             if status is not None:
                 self._intact = False
-                self._logs[worker].close()
-                return f"{self._name(worker)} ended with status {status}: {_last_line(self._log)}"
+                self._logs[number].close()
+                name = self._name(number) if self._spec.master is None else "the load master"
+                return f"{name} ended with status {status}: {_last_line(self._log)}"
+        for worker in range(len(self._plans)):
             silent_s = self._silent_s(worker)
             if silent_s > SILENT_S:
                 self._intact = False
@@ -129,6 +155,7 @@ class LocustLoad:
             zero=self._zero,
             schedule=self._schedule,
             intact=self._intact,
+            clock_error_s=clock_error_s(self._folder, len(self._plans)),
         )
 
     def stop(self) -> None:
@@ -138,27 +165,58 @@ class LocustLoad:
         self.problem()
         self._stopped = True
         statuses = processes.stop_all(self._processes, self._spec.timeout_s + STOP_GRACE_S)
-        if any(statuses):
+        if any(statuses) or self._trouble():
             self._intact = False
         self._end_logs()
         for path in self._folder.glob("locust*.json"):
             path.write_bytes(self._redactor.raw(path.read_bytes()))
 
-    def _start(self, plan: LoadPlan, base_url: str) -> None:
-        path = self._folder / f"plan.{plan.worker}.json"
-        path.write_text(plan.dump())
+    def _start(self, argv: list[str], environment: dict[str, str]) -> None:
         # Each has a pipe of its own into the one log, which gets whole lines from all.
         log = RedactedLog(self._log, self._redactor)
         self._logs.append(log)
         with log.writing() as output:
             self._processes.append(
                 processes.start(
-                    self._argv(plan),
-                    env=self._environment(path, base_url),
+                    argv,
+                    env=environment,
                     cwd=self._folder,  # Locust reads options from files in the current folder
                     output=output,
                 )
             )
+
+    def _await_joined(self, master: LoadMaster) -> None:
+        """Wait for workers of other hosts, and say who is missing.
+
+        Raises:
+            LoadError: Too few came in time, the master ended, or somebody asked to stop.
+        """
+        deadline = time.monotonic() + master.join_timeout_s
+        said, told = "", 0
+        while True:
+            state = self._master_state()
+            if state.port:
+                sentence = waiting(master, state, len(self._plans))
+                if sentence != said:
+                    self._tell(sentence)
+                    said = sentence
+                for refusal in state.refused[told:]:
+                    self._tell(f"load worker refused: {refusal}")
+                told = len(state.refused)
+            if len(state.joined) == len(self._plans):
+                return
+            if time.monotonic() > deadline:
+                raise too_few(master, state, len(self._plans))
+            if self._given_up():
+                raise LoadError("Stopped while load workers were waited for.")
+            self._await(deadline + START_TIMEOUT_S)
+
+    def _master_state(self) -> MasterState:
+        return read_state(self._folder) or MasterState(joined=[], refused=[])
+
+    def _trouble(self) -> str:
+        """What the load master says is wrong with one of its workers; empty when nothing is."""
+        return "" if self._spec.master is None else self._master_state().trouble
 
     def _end_logs(self) -> None:
         for log in self._logs:
@@ -195,25 +253,41 @@ class LocustLoad:
         return time.time() - max(said_at, self._zero)
 
     def _argv(self, plan: LoadPlan) -> list[str]:
-        users = str(plan.users)
+        statistics = self._folder / f"locust.{plan.worker}"
+        return [*self._common_argv(plan.users), "--json-file", str(statistics)]
+
+    def _master_argv(self, master: LoadMaster) -> list[str]:
+        return [
+            *self._common_argv(sum(plan.users for plan in self._plans)),
+            *("--master", "--expect-workers", str(len(self._plans))),
+            *("--master-bind-host", master.bind, "--master-bind-port", str(master.port)),
+            *("--json-file", str(self._folder / "locust.master")),
+        ]
+
+    def _common_argv(self, users: int) -> list[str]:
         return [
             *(sys.executable, "-m", "harness.load.child", "--headless", "--only-summary"),
             *("-f", str(self._profile.resolve())),
-            *("-u", users, "-r", users),
-            *("--stop-timeout", str(int(plan.timeout_s + 1))),
+            *("-u", str(users), "-r", str(users)),
+            *("--stop-timeout", str(int(self._spec.timeout_s + 1))),
             *("--exit-code-on-error", "0", "--loglevel", "WARNING"),
-            *("--json-file", str(self._folder / f"locust.{plan.worker}")),
         ]
 
-    def _environment(self, plan_path: Path, base_url: str) -> dict[str, str]:
+    def _environment(self, plan: LoadPlan, base_url: str) -> dict[str, str]:
+        path = self._folder / f"plan.{plan.worker}.json"
+        return {**self._common_environment(base_url), plans.ENVIRONMENT: str(path)}
+
+    def _master_environment(self, base_url: str) -> dict[str, str]:
+        return {**self._common_environment(base_url), plans.MASTER: str(self._folder)}
+
+    def _common_environment(self, base_url: str) -> dict[str, str]:
         clean = {k: v for k, v in self._handed_on.items() if not k.startswith("LOCUST_")}
         return {
             **clean,
             "HOME": str(self._folder),  # Locust reads ~/.locust.conf
             "LOCUST_HOST": base_url,  # not an argument: it may hold a password
             **to_environment(self._redactor),
-            plans.ENVIRONMENT: str(plan_path),
-            HTTP_REQUESTS: json.dumps(list(self._spec.http)),
+            plans.HTTP_REQUESTS: json.dumps(list(self._spec.http)),
         }
 
 
@@ -234,7 +308,14 @@ def stored_samples(folder: Path, *, intact: bool) -> LoadSamples | None:
         raise StoreError(f"{header} says no plan of a load: {error}.") from error
     workers = range(plan.workers)
     series, records = merged([(read_names(folder, w), read_records(folder, 0, w)) for w in workers])
-    return LoadSamples(series=series, records=records, zero=zero, schedule=schedule, intact=intact)
+    return LoadSamples(
+        series=series,
+        records=records,
+        zero=zero,
+        schedule=schedule,
+        intact=intact,
+        clock_error_s=clock_error_s(folder, plan.workers),
+    )
 
 
 def _plan(spec: LoadSpec, folder: Path, seed: int, worker: int) -> LoadPlan:

@@ -14,7 +14,10 @@ from harness import arrival_text
 from harness.arrivals import Plan, Replay
 from harness.schedule import Schedule
 
-ENVIRONMENT = "HARNESS_LOAD_PLAN"
+ENVIRONMENT = "HARNESS_LOAD_PLAN"  #: the plan's file, for a process of this machine
+MASTER = "HARNESS_LOAD_MASTER"  #: the run's folder, for the master of workers on other hosts
+JOIN = "HARNESS_LOAD_JOIN"  #: seconds to look for a master, for a worker on another host
+HTTP_REQUESTS = "HARNESS_LOAD_HTTP"  #: what the built-in profile sends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

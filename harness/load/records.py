@@ -114,6 +114,19 @@ def read_names(folder: Path, worker: int = 0) -> tuple[SeriesName, ...]:
         raise StoreError(f"{path} is not a list of series: {error}.") from error
 
 
+def shifted(data: bytes, by_s: float) -> bytes:
+    """The records with all their times moved, as onto another host's clock."""
+    records = np.frombuffer(data, RECORD).copy()
+    for name in ("intended", "sent", "completed"):
+        records[name] += by_s
+    return records.tobytes()
+
+
+def highest_series(data: bytes) -> int:
+    """The highest number of a series that the records refer to; there must be some."""
+    return int(np.frombuffer(data, RECORD)["series"].max())
+
+
 def merged(
     parts: Sequence[tuple[tuple[SeriesName, ...], Records]],
 ) -> tuple[tuple[SeriesName, ...], Records]:

@@ -18,6 +18,7 @@ from harness.model import (
 )
 from harness.objectives import parse as parse_objective
 from harness.objectives import show
+from harness.offered import LoadMaster
 from harness.scenario import checks, conditions, overlay, shape
 from harness.scenario.document import read
 from harness.scenario.faultkinds import Fault
@@ -25,7 +26,7 @@ from harness.scenario.interpolate import interpolate
 from harness.scenario.notyet import refusals
 from harness.scenario.problems import Mark, Problem, quoted, render
 from harness.scenario.schema import ScenarioFile
-from harness.scenario.sections import Stack
+from harness.scenario.sections import Master, Stack
 from harness.scenario.sizing import RAMP_UP_S, users_needed
 from harness.scenario.tree import Node, at, key_mark
 
@@ -166,6 +167,7 @@ def _scenario(file: ScenarioFile, path: str) -> Scenario:
             timeout_s=load.timeout,
             max_in_flight=users,
             workers=load.workers,
+            master=_master(load.master),
         ),
         experiment=file.experiment,
         arguments=dict(file.with_ or {}),
@@ -186,6 +188,12 @@ def _scenario(file: ScenarioFile, path: str) -> Scenario:
         environment=tuple(dict.fromkeys(file.environment)),
         secrets=tuple(dict.fromkeys(file.secrets)),
     )
+
+
+def _master(master: Master | None) -> LoadMaster | None:
+    if master is None:
+        return None
+    return LoadMaster(bind=master.bind, port=master.port, join_timeout_s=master.join_timeout)
 
 
 def _stack(stack: Stack) -> StackSpec:

@@ -77,6 +77,12 @@ def _load(scenario: Scenario) -> dict[str, Any]:
     }
     if load.workers > 1:
         document["workers"] = load.workers
+    if load.master is not None:
+        document["master"] = {
+            "bind": load.master.bind,
+            "port": load.master.port,
+            "join_timeout": show_duration(load.master.join_timeout_s),
+        }
     if load.profile is not None:
         return {"profile": load.profile, **document}
     if load.service is not None:

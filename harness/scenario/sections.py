@@ -89,6 +89,30 @@ class Stack(Shape):
     )
 
 
+class Master(Shape):
+    """Where load workers of other hosts join: `harness load worker --master HOST:PORT`."""
+
+    bind: Annotated[str, StringConstraints(pattern=r"^(?:\*|(?:[0-9]{1,3}\.){3}[0-9]{1,3})$")] = (
+        Field(
+            default="127.0.0.1",
+            description="IPv4 address of this machine to listen on; `0.0.0.0` is every one. Whoever "
+            "reaches it can join, so keep it to a network that you trust, or to an ssh tunnel.",
+            examples=["0.0.0.0"],
+        )
+    )
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=0,
+        description="TCP port; 0 takes a free one, which is printed.",
+        examples=[5557],
+    )
+    join_timeout: LongerDuration = Field(
+        default=120.0,
+        json_schema_extra={"default": "2m"},
+        description="How long to wait until all `workers` have joined; else nothing is sent.",
+        examples=["5m"],
+    )
+
+
 class Load(Shape):
     """The offered load: what the users do, how often, and when they give up."""
 
@@ -134,8 +158,14 @@ class Load(Shape):
     )
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
         default=1,
-        description="Load processes on this machine that share the arrivals or users evenly.",
+        description="Load processes that share the arrivals or users evenly: on this machine, or "
+        "with `master` on others.",
         examples=[4],
+    )
+    master: Master | None = Field(
+        default=None,
+        description="The workers join from other hosts, through Locust's master and worker, "
+        "instead of being started on this machine.",
     )
 
 
