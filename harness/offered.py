@@ -14,7 +14,7 @@ class LoadMaster:
     """Where load workers of other hosts join.
 
     Args:
-        bind: Address that it listens on; ``0.0.0.0`` is every one of this machine.
+        bind: Address that it listens on; ``*`` is every one of this machine.
         port: TCP port; 0 for one that is free.
         join_timeout_s: How long to wait for all of them.
     """
@@ -67,6 +67,11 @@ class LoadSpec:
             raise InvalidError(f"{self.workers} workers cannot share {crowd} users.")
         if not 0 < self.timeout_s < math.inf:
             raise InvalidError(f"The load timeout {self.timeout_s:g} s must be above 0.")
+
+    @property
+    def shared(self) -> bool:
+        """Whether losing a load process would leave others sending, or a master waiting."""
+        return self.workers > 1 or self.master is not None
 
     @property
     def peak_per_s(self) -> float | None:

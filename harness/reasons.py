@@ -10,6 +10,7 @@ REASONS: Mapping[str, str] = {
     "activity_failed": "An activity of the experiment failed although its faults were proven.",
     "alert_fired_before": "The alert was firing before the fault, so it says nothing about it.",
     "check_error": "Judging this objective raised an error; it counts as not judged.",
+    "clocks_apart": "The clocks of load workers on other hosts are known too badly to be compared.",
     "counter_reset": "A counter behind the SLI began anew: what was counted just before is lost.",
     "error": "The harness or its infrastructure failed during the run.",
     "experiment_not_recorded": "Chaos Toolkit left no journal of what it did.",

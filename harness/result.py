@@ -221,6 +221,7 @@ def _load(samples: LoadSamples | None, windows: Windows) -> dict[str, Any] | Non
         "failed": int(is_bad(journeys).sum()),
         "lag_p99_ms": number(float(np.quantile(lag, 0.99)) * 1000) if len(lag) else None,
         "intact": samples.intact,
+        "clock_error_ms": number(samples.clock_error_s * 1000),
         "endpoints": _endpoints(samples, whole),
     }
 

@@ -37,6 +37,7 @@ from harness.timeline import first
 
 MIN_OFFERED = 0.95
 MIN_HELD = 0.95
+MOST_CLOCK_ERROR_S = 0.1  #: phases and recovery are told to this; latencies are of one clock each
 POISSON_SIGMAS = 5.0  #: so far below its mean a Poisson count is once in three million windows
 
 
@@ -149,7 +150,7 @@ def _interruptions(evidence: Evidence) -> list[Reason]:
     for kind, code, remedy in _INTERRUPTIONS:
         event = first(evidence.events, kind)
         if event is not None:
-            shared = kind == kinds.LOAD_LOST and evidence.scenario.load.workers > 1
+            shared = kind == kinds.LOAD_LOST and evidence.scenario.load.shared
             message = str(event.data["message"])
             reasons.append(Reason("worker_lost" if shared else code, message, remedy))
     stopped = first(evidence.events, kinds.STEADY_STOPPED)
@@ -255,9 +256,11 @@ def _load_gaps(evidence: Evidence, windows: Windows) -> list[Reason]:
     if samples is None or len(samples.records) == 0:
         return [Reason("no_load", "the load generator recorded nothing", "Look at load.log.")]
     if not samples.intact:
-        shared = evidence.scenario.load.workers > 1
+        shared = evidence.scenario.load.shared
         code = "worker_lost" if shared else "load_lost"
         return [Reason(code, "the load generator died on the way", "Look at load.log.")]
+    if samples.clock_error_s > MOST_CLOCK_ERROR_S:
+        return [_clocks_apart(samples.clock_error_s)]
     journeys = samples.of_kind(Kind.JOURNEY)
     reasons = _missing(evidence, samples, journeys, windows)
     sent_at = journeys["sent"][journeys["outcome"] != RequestOutcome.UNSENT]
@@ -274,6 +277,15 @@ def _load_gaps(evidence: Evidence, windows: Windows) -> list[Reason]:
             code = "load_saturated" if late else "offered_load_low"
             reasons.append(Reason(code, message, f"Lower the arrival rate. {held}"))
     return reasons
+
+
+def _clocks_apart(error_s: float) -> Reason:
+    message = (
+        f"times of load workers on other hosts are known to {error_s * 1000:.0f} ms only, "
+        f"and {MOST_CLOCK_ERROR_S * 1000:.0f} ms are allowed"
+    )
+    remedy = "Let the hosts keep time by NTP, and the workers reach the master by a shorter way."
+    return Reason("clocks_apart", message, remedy)
 
 
 def _planned(evidence: Evidence, samples: LoadSamples, windows: Windows, window: Window) -> int:

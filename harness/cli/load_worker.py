@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import processes
+from harness.cli import words
 from harness.errors import ExitCode, InvalidError
 from harness.load import worker_process
 from harness.units import parse_duration_s
@@ -74,4 +75,4 @@ def _meaning(status: int, master: worker_process.Address) -> ExitCode:
 
 
 def _say(sentence: str) -> None:
-    print(f"load worker: {sentence}", file=sys.stderr, flush=True)
+    words.note(f"load worker: {sentence}")

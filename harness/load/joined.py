@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +25,7 @@ from harness.errors import ExitCode, InvalidError
 from harness.load import messages, plan
 from harness.load.engine import Engine
 from harness.load.install import closed_loops, connect
+from harness.load.leaving import end, say
 from harness.load.machine import digest, machine
 from harness.load.messages import PROTOCOL, Hello, Report
 from harness.load.plan import LoadPlan
@@ -240,17 +240,6 @@ def install() -> None:
     settings.WORKER_LOG_REPORT_INTERVAL = -1  # logs may hold what only this host may know
     settings.CONNECT_TIMEOUT = 1
     settings.CONNECT_RETRY_COUNT = max(1, int(float(patience_s)))
-
-
-def say(sentence: str) -> None:
-    """To whoever started the worker."""
-    print(f"load worker: {sentence}", file=sys.stderr, flush=True)  # noqa: T201
-
-
-def end(code: ExitCode, sentence: str) -> None:
-    """Leave this very moment: no request more, none waited for."""
-    say(sentence)
-    os._exit(code)
 
 
 def _load(followed: LoadPlan) -> str:

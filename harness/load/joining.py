@@ -10,7 +10,7 @@ from harness.load.master_state import MasterState
 from harness.offered import LoadMaster
 from harness.reach import is_loopback
 
-ANY = ("0.0.0.0", "*")  # noqa: S104 - recognised, not bound
+ANY = ("*", "0.0.0.0")  # noqa: S104 - recognised, not bound
 
 
 def command(master: LoadMaster, port: int) -> str:

@@ -25,6 +25,7 @@ from harness import __version__
 from harness.errors import InvalidError
 from harness.load import messages, plan
 from harness.load.clocks import ClockWatch, RoundTrip
+from harness.load.leaving import end
 from harness.load.link import write_header
 from harness.load.machine import digest, machine, own_address
 from harness.load.master_socket import Server
@@ -294,7 +295,7 @@ class LoadMaster(MasterRunner):
     def _end_before_it_began(self) -> None:
         self._let_go()
         gevent.sleep(LOOK_S)
-        os._exit(0)
+        end(0)
 
     # -- small things
 

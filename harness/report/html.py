@@ -24,6 +24,7 @@ from harness.report.words import (
 )
 
 Result = Mapping[str, Any]
+SHOWN_CLOCK_ERROR_MS = 5.0
 
 
 def page(result: Result, timeline: Mapping[str, Any]) -> str:
@@ -100,6 +101,8 @@ def _facts(result: Result) -> tuple[tuple[str, str], ...]:
     ended = f"{load['completed']:,} answered, {load['failed']:,} failed"
     lag = f"{milliseconds(load['lag_p99_ms'])} (p99)"
     facts += [("load", loop), ("arrivals", sent), ("answers", ended), ("generator lag", lag)]
+    if load["clock_error_ms"] > SHOWN_CLOCK_ERROR_MS:
+        facts.append(("load workers' clocks", f"known to {milliseconds(load['clock_error_ms'])}"))
     return tuple(facts)
 
 

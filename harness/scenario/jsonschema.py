@@ -80,5 +80,12 @@ def _partial(definition: Schema) -> Schema:
 
 
 def _reachable(overlay: Schema, partial: Schema) -> Schema:
-    text = str(overlay)
-    return {name: d for name, d in partial.items() if f"'#/$defs/{name}'" in text}
+    """Definitions that the overlay refers to, itself or by way of another one."""
+    found: Schema = {}
+    waiting = [overlay]
+    while waiting:
+        text = str(waiting.pop())
+        fresh = {name: d for name, d in partial.items() if f"'#/$defs/{name}'" in text}
+        waiting += [d for name, d in fresh.items() if name not in found]
+        found |= fresh
+    return {name: d for name, d in partial.items() if name in found}

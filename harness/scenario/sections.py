@@ -95,9 +95,9 @@ class Master(Shape):
     bind: Annotated[str, StringConstraints(pattern=r"^(?:\*|(?:[0-9]{1,3}\.){3}[0-9]{1,3})$")] = (
         Field(
             default="127.0.0.1",
-            description="IPv4 address of this machine to listen on; `0.0.0.0` is every one. Whoever "
+            description="IPv4 address of this machine to listen on; `*` is every one. Whoever "
             "reaches it can join, so keep it to a network that you trust, or to an ssh tunnel.",
-            examples=["0.0.0.0"],
+            examples=["10.0.0.5"],
         )
     )
     port: Annotated[int, Field(ge=0, le=65535)] = Field(
