@@ -171,6 +171,11 @@ def outliers(values: Sequence[float]) -> tuple[int, ...]:
 
 def drifts(values: Sequence[float]) -> bool:
     """Whether the accepted runs themselves go one way, oldest first (Mann–Kendall)."""
+    return drift_p(values) < DRIFT_P
+
+
+def drift_p(values: Sequence[float]) -> float:
+    """How likely runs that do not drift go one way as clearly; 1 with too few to tell."""
     if len(values) < MIN_RUNS or len(set(values)) == 1:
-        return False
-    return float(kendalltau(range(len(values)), values).pvalue) < DRIFT_P
+        return 1.0
+    return float(kendalltau(range(len(values)), values).pvalue)

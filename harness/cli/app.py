@@ -198,16 +198,38 @@ def report(
 
 @app.command()
 def compare(
-    run: Annotated[str, typer.Argument(help="Run folder, id, or latest.")] = "latest",
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(help="New runs, or folders of runs; two names alone: old, new."),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Old runs, folders of runs, or `baseline`; may be repeated."),
+    ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Only this, such as orders.p99; may be repeated.")
+    ] = None,
     baselines: Annotated[Path, typer.Option(help="Folder of accepted runs.")] = BASELINES,
     margin: Annotated[str, typer.Option(help="Worsening that is allowed.")] = "10%",
+    points: Annotated[str, typer.Option(help="The same of shares, in points.")] = "0.5%",
+    everything: Annotated[
+        bool, typer.Option("--all", help="List what no objective names, too.")
+    ] = False,
     out: Out = RESULTS,
     output: Output = Form.TEXT,
 ) -> int:
-    """Print the differences between a run and the accepted ones of its environment."""
-    from harness.cli import documents
+    """Compare runs: one with the accepted ones, or a group with another, metric by metric."""
+    from harness.cli import comparing
 
-    return documents.compare(out, run, baselines, margin, output)
+    terms = comparing.Terms(
+        out=out,
+        output=output,
+        margin=margin,
+        points=points,
+        metrics=tuple(metric or ()),
+        everything=everything,
+    )
+    return comparing.compare_runs(tuple(runs or ()), tuple(against or ()), baselines, terms)
 
 
 @baseline_app.command("accept")

@@ -83,7 +83,7 @@ def compare(out: Path, name: str, root: Path, margin: str, output: str) -> int:
 
     Exit codes are those of a run: FAIL for a regression, INCONCLUSIVE with too few runs.
     """
-    allowed = _margin(margin)
+    allowed = margin_of(margin, "--margin")
     result = store.read_result(store.find(out, name))
     scenario, key = result["scenario"]["name"], result["environment"]["key"]
     known = [
@@ -168,11 +168,16 @@ def _at(check: Mapping[str, Any]) -> tuple[str, str]:
     return (baselines.key_of(check["objective"]), check["phase"])
 
 
-def _margin(text: str) -> float:
+def margin_of(text: str, option: str) -> float:
+    """A percentage as a share.
+
+    Raises:
+        InvalidError: It is none, or below 0.
+    """
     try:
         quantity = parse_quantity(text)
     except ValueError as error:
-        raise InvalidError(f"--margin: {error}.") from error
+        raise InvalidError(f"{option}: {error}.") from error
     if quantity.unit is not Unit.RATIO or quantity.value < 0:
-        raise InvalidError(f"--margin {text!r} must be a percentage, such as 10%.")
+        raise InvalidError(f"{option} {text!r} must be a percentage, such as 10%.")
     return quantity.value
