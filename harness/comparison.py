@@ -11,113 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 from harness.baseline import MIN_RUNS, drift_p, holm, outliers
 from harness.contrast import Contrast, Scale, contrast, least_p, paired
 from harness.design import runs_needed, smallest_gap
-from harness.errors import ExitCode
-from harness.measures import LOWER_IS_WORSE, Measure, Measured, Metric
-from harness.objectives import quantile_of
+from harness.findings import Asked, Comparison, Finding, Row
+from harness.measures import Measure, Measured, Metric
 
 ALARMS = 0.01  #: the family's risk of any false alarm
 OF_NAMED = 0.8  #: the part of it that metrics with an objective share
 MOST_RUNS = 1000
-
-
-class Finding(StrEnum):
-    """What a comparison says of one metric."""
-
-    REGRESSION = "regression"
-    UNDECIDED = "undecided"
-    NO_CHANGE = "no change shown"
-    IMPROVEMENT = "improvement"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What counts as a change, and how large a one must not go unseen.
-
-    ``margin`` is of ratios, ``points`` of shares; ``margins`` are those of single metrics. A
-    worsening of ``unseen`` times the margin has to be excluded before no change is claimed.
-    ``only`` restricts the comparison to some metrics; ``worse_if_lower`` says so of SLIs.
-    """
-
-    margin: float = 0.10
-    points: float = 0.005
-    unseen: float = 2.0
-    margins: Mapping[Metric, float] = field(default_factory=dict)
-    named: frozenset[Metric] = frozenset()
-    only: frozenset[Metric] | None = None
-    worse_if_lower: Mapping[str, bool] = field(default_factory=dict)
-
-    def margin_of(self, metric: Metric) -> float:
-        """The least worsening of a metric that counts."""
-        general = self.points if metric.scale is Scale.POINTS else self.margin
-        return self.margins.get(metric, general)
-
-    def falls(self, metric: Metric) -> bool | None:
-        """Whether a metric gets worse as it falls; None where nobody said."""
-        if metric.stat in LOWER_IS_WORSE:
-            return True
-        if metric.scale is Scale.POINTS or quantile_of(metric.stat) is not None:
-            return False
-        return self.worse_if_lower.get(metric.subject)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One metric of a comparison.
-
-    ``change`` with its 95 % interval is a ratio (0.2: +20 %) or, for shares, a difference
-    (0.01: one point). ``smallest`` is the worsening that these runs would have shown in 85 %
-    of such comparisons, ``needed`` how many new runs (or pairs) would show ``sought`` as often.
-    """
-
-    metric: Metric
-    named: bool
-    finding: Finding
-    because: str
-    code: str = ""
-    old: float | None = None
-    new: float | None = None
-    change: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    old_runs: int = 0
-    new_runs: int = 0
-    sought: float | None = None
-    smallest: float | None = None
-    needed: int | None = None
-    drifts: bool = False
-    outliers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """The whole of it; ``left_out`` and ``not_comparable`` are never silent."""
-
-    new: tuple[str, ...]
-    old: tuple[str, ...]
-    paired: bool
-    rows: tuple[Row, ...]
-    left_out: tuple[tuple[str, str], ...] = ()
-    not_comparable: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def exit_code(self) -> ExitCode:
-        """As of a run: FAIL for a regression, INCONCLUSIVE where what matters is undecided."""
-        if self.not_comparable or not self.rows:
-            return ExitCode.INCONCLUSIVE
-        if any(row.finding is Finding.REGRESSION for row in self.rows):
-            return ExitCode.FAIL
-        matters = [row for row in self.rows if row.named] or self.rows
-        undecided = any(row.finding is Finding.UNDECIDED for row in matters)
-        return ExitCode.INCONCLUSIVE if undecided else ExitCode.PASS
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,26 +179,53 @@ def _floor(metric: Metric, measured: Sequence[Measure]) -> float:
     return fmean(1 / (4 * n) for n in counts)
 
 
+def regressions(
+    new: Sequence[Measured], old: Sequence[Measured], asked: Asked, *, pairs: bool = False
+) -> frozenset[Metric]:
+    """Only which metrics are a regression: beyond chance, all together, and beyond the margin."""
+    family = _family(new, old, asked, pairs=pairs)
+    worse, _ = _beyond_chance(family, asked)
+    return frozenset(
+        s.metric
+        for s in family
+        if s.metric in worse and s.contrast and s.contrast.gap > _least(s, asked)
+    )
+
+
 def _rows(family: Sequence[_Sides], asked: Asked) -> tuple[Row, ...]:
     """What to say of each metric, all of them decided together."""
     levels = _levels([s.metric for s in family], asked)
+    worse, better = _beyond_chance(family, asked)
+    drifting = _drifting(family)
+    return tuple(
+        _row(s, asked, levels[s.metric], s.metric in worse, s.metric in better, drifting)
+        for s in family
+    )
+
+
+def _beyond_chance(family: Sequence[_Sides], asked: Asked) -> tuple[set[Metric], set[Metric]]:
+    """The metrics that are worse, and those that are better, than chance would have it."""
+    levels = _levels([s.metric for s in family], asked)
     worse: set[Metric] = set()
     better: set[Metric] = set()
-    for part in (True, False):
-        mine = [s for s in family if (s.metric in asked.named) == part and s.contrast]
-        risk = sum(levels[s.metric] for s in family if (s.metric in asked.named) == part)
-        known = [(s.metric, s.contrast) for s in mine if s.contrast and _known_way(s, asked)]
+    for matters in (True, False):
+        part = [s for s in family if (s.metric in asked.named) == matters]
+        risk = sum(levels[s.metric] for s in part)
+        known = [(s.metric, s.contrast) for s in part if s.contrast and _known_way(s, asked)]
         for found, p_values in (
             (worse, [c.higher for _, c in known]),
             (better, [c.lower for _, c in known]),
         ):
             beyond = holm(p_values, risk)
             found |= {m for (m, _), hit in zip(known, beyond, strict=True) if hit}
-    drifting = _drifting(family)
-    return tuple(
-        _row(s, asked, levels[s.metric], s.metric in worse, s.metric in better, drifting)
-        for s in family
-    )
+    return worse, better
+
+
+def _least(sides: _Sides, asked: Asked) -> float:
+    """The margin as a gap on the scale of the metric."""
+    margin, metric = asked.margin_of(sides.metric), sides.metric
+    sign = -1 if asked.falls(metric) else 1
+    return abs(metric.scale.gap(_typical(metric, sides.old), sign * margin))
 
 
 def _known_way(sides: _Sides, asked: Asked) -> bool:
@@ -327,8 +259,8 @@ def _row(
         return row
     old, scale = _typical(metric, sides.old), metric.scale
     sign = -1 if asked.falls(metric) else 1  # from worsening to rising
-    margin, sought = asked.margin_of(metric), asked.margin_of(metric) * asked.unseen
-    least, unseen = (abs(scale.gap(old, sign * v)) for v in (margin, sought))
+    sought = asked.margin_of(metric) * asked.unseen
+    least, unseen = _least(sides, asked), abs(scale.gap(old, sign * sought))
     finding, code, because = _decide(found, least, unseen, level, worse, better)
     if not _known_way(sides, asked):
         finding, code = Finding.UNDECIDED, "no_direction"

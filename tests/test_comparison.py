@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from harness.comparison import Asked, Comparison, Finding, compare, compare_pairs
+from harness.comparison import compare, compare_pairs
 from harness.errors import ExitCode
 from harness.evidence import BaselineRun
+from harness.findings import Asked, Comparison, Finding
 from harness.measures import (
     Measure,
     Measured,

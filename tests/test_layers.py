@@ -43,6 +43,7 @@ LAYERS = {
     "contrast": 1.0,
     "design": 1.1,
     "measures": 1.4,
+    "findings": 1.42,
     "comparison": 1.45,
     "witnesses": 1.25,
     "series_checks": 1.3,

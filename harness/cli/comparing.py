@@ -9,8 +9,9 @@ from pathlib import Path
 from harness.cli import documents, words
 from harness.cli.documents import margin_of
 from harness.cli.measured import BASELINE, StoredRun, find_all, is_group, of_accepted, read
-from harness.comparison import Asked, Comparison, compare
+from harness.comparison import compare
 from harness.errors import ExitCode, InvalidError
+from harness.findings import Asked, Comparison
 from harness.measures import Measured, Metric, lower_is_worse, named
 from harness.report.comparison import document, summary
 

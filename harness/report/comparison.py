@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from harness.comparison import ALARMS, Asked, Comparison, Finding, Row
+from harness.comparison import ALARMS
 from harness.contrast import Scale
 from harness.design import DECIDED
+from harness.findings import Asked, Comparison, Finding, Row
 from harness.objectives import quantile_of
 from harness.result import number
 from harness.units import show_duration
