@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from harness import evidence as kinds
@@ -18,7 +19,6 @@ from harness.model import (
     Phase,
     PhasePlan,
     Scenario,
-    Termination,
     Threshold,
     Window,
 )
@@ -63,18 +63,7 @@ def step_scenario(scenario: Scenario, plan: StepPlan) -> Scenario:
         InvalidError: The scenario says nothing of its steady phase, or its load does not come
             at one rate once the warm-up is over.
     """
-    objectives = tuple(
-        _in_phase(objective.condition, plan.phase)
-        for objective in scenario.objectives
-        if isinstance(objective.condition, Threshold)
-        and Phase.STEADY in objective.condition.phases
-        and objective.gate is Gate.FAIL
-    )
-    if not objectives:
-        raise InvalidError(
-            f"{scenario.path} has no objective `during steady`, so no rate could be too high.",
-            "Add one, such as `orders.p99 < 250ms during steady`.",
-        )
+    objectives = steady_objectives(scenario, plan.phase)
     _refuse_a_ramp(scenario, plan)
     under = plan.under is not None
     phase_plan = PhasePlan(
@@ -92,6 +81,27 @@ def step_scenario(scenario: Scenario, plan: StepPlan) -> Scenario:
         objectives=objectives,
         only_affects=(),
     )
+
+
+def steady_objectives(scenario: Scenario, phase: Phase) -> tuple[Objective, ...]:
+    """What must hold in steady and can fail, asked of one phase.
+
+    Raises:
+        InvalidError: There is none.
+    """
+    objectives = tuple(
+        _in_phase(objective.condition, phase)
+        for objective in scenario.objectives
+        if isinstance(objective.condition, Threshold)
+        and Phase.STEADY in objective.condition.phases
+        and objective.gate is Gate.FAIL
+    )
+    if not objectives:
+        raise InvalidError(
+            f"{scenario.path} has no objective `during steady`, so no rate could be too high.",
+            "Add one, such as `orders.p99 < 250ms during steady`.",
+        )
+    return objectives
 
 
 def _refuse_a_ramp(scenario: Scenario, plan: StepPlan) -> None:
@@ -112,20 +122,31 @@ def _in_phase(condition: Threshold, phase: Phase) -> Objective:
 
 
 def answer_of(evidence: Evidence, rate_per_s: float, phase: Phase) -> Answer:
-    """Whether the objectives held in a step.
+    """Whether the objectives held in a step, which is a run of its own."""
+    if first(evidence.events, kinds.CONDITION_TRIPPED) is not None:
+        return Answer(rate_per_s=rate_per_s, held=False, because="an abort condition held")
+    windows = phases(evidence.events, evidence.faults, evidence.scenario.phases)
+    stopped = any(first(evidence.events, kind) is not None for kind in (kinds.ABORTED, kinds.ERROR))
+    if stopped or phase not in windows:
+        because = "the step did not come to its end"
+        return Answer(rate_per_s=rate_per_s, held=None, because=because)
+    return answer_within(evidence, rate_per_s, phase, windows)
+
+
+def answer_within(
+    evidence: Evidence, rate_per_s: float, phase: Phase, windows: Mapping[Phase, Window]
+) -> Answer:
+    """Whether the objectives held in one phase, wherever in the run somebody says that it was.
 
     What the objectives' own intervals leave open is answered by the observed values, and
     marked as not sure. A target that did not let the arrivals be sent in time has not held.
     """
-    windows = phases(evidence.events, evidence.faults, evidence.scenario.phases)
     checks = [c for c in all_checks(evidence, windows) if c.phase == phase]
     verdict = judge_run(evidence, checks, windows)
     codes = {reason.code for reason in verdict.reasons} | {check.code for check in checks}
     void = sorted(codes & NOT_THE_TARGETS)
-    if first(evidence.events, kinds.CONDITION_TRIPPED) is not None:
-        return Answer(rate_per_s=rate_per_s, held=False, because="an abort condition held")
-    if verdict.termination is not Termination.COMPLETED or not checks or void:
-        because = ", ".join(void) or "the step did not come to its end"
+    if not checks or void:
+        because = ", ".join(void) or "no objective was judged"
         return Answer(rate_per_s=rate_per_s, held=None, because=because)
     late_s = _late_s(evidence, windows[phase])
     broken = [c for c in checks if c.outcome is Outcome.FAIL]

@@ -12,16 +12,25 @@ REASONS: Mapping[str, str] = {
     "check_error": "Judging this objective raised an error; it counts as not judged.",
     "clocks_apart": "The clocks of load workers on other hosts are known too badly to be compared.",
     "counter_reset": "A counter behind the SLI began anew: what was counted just before is lost.",
+    "does_not_come_back": (
+        "The objectives do not hold again at a rate that was borne on the way up: a FAIL."
+    ),
     "error": "The harness or its infrastructure failed during the run.",
     "experiment_not_recorded": "Chaos Toolkit left no journal of what it did.",
     "fault_not_applied": "No proof from outside that the fault bit.",
     "fault_not_held": "The fault was seen to bite for less than 95 % of its planned time.",
     "gap": "Prometheus has too few samples in this phase.",
+    "goodput_collapse": (
+        "Beyond the knee less than 90 % of the goodput at the knee is left: a FAIL."
+    ),
     "hypothesis_not_met": "The experiment's own steady-state hypothesis was not met.",
     "impossible_times": "Requests ended before they were sent, or have no time at all.",
     "insufficient_samples": (
         "Too little to decide: in steady under 10 s, or too few effectively independent requests "
         "(299 for a p99); under 10 requests elsewhere."
+    ),
+    "knee_not_here": (
+        "The rate that is said to be the knee is beyond it, so there is nothing to compare with."
     ),
     "leak": "It grows so fast that it reaches its limit within the time that it must last.",
     "limit_violated": "The observed value is on the wrong side of its limit.",
@@ -40,6 +49,8 @@ REASONS: Mapping[str, str] = {
     "no_such_alert": "Prometheus has no alert rule of this name.",
     "not_judged": "This kind of objective cannot be judged here, so it counts as not judged.",
     "not_observed": "One side of a comparison has no run that observed this metric.",
+    "not_measured": "The run says nothing of a rate that its judgement rests on.",
+    "not_overloaded": "The objectives held at the highest rate that was offered as well.",
     "not_positive": "A baseline of zero or less has no ratio to compare with.",
     "not_recovered": "The users were not well again when the observation ended.",
     "not_restored": "It is not proven that every fault is undone.",

@@ -55,6 +55,8 @@ LAYERS = {
     "checks": 1.45,
     "verdict": 1.5,
     "capacity": 1.55,
+    "overload": 1.55,
+    "staircase": 1.56,
     "result": 1.6,
     "chart": 1.7,
     "conclusion": 1.8,

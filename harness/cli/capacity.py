@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from harness import store
 from harness.capacity import StepPlan, answer_of, step_scenario
-from harness.cli import running, words
+from harness.cli import options, running, words
 from harness.cli.interrupts import Interrupts
 from harness.cli.project import Permission, max_rate_per_s, parse_one, permitted, root_of
 from harness.cli.target import target_of
@@ -19,7 +18,8 @@ from harness.errors import ExitCode, InvalidError
 from harness.files import lever
 from harness.knee import Answer, Belief, Ending, Knee, search
 from harness.model import Scenario
-from harness.units import parse_duration_s, parse_quantity, parse_rate_per_s, show_duration
+from harness.report.knee import as_document, line, table
+from harness.units import show_duration
 
 KNEE = "knee.json"
 STEPS = "steps"
@@ -51,10 +51,66 @@ class Asked:
     output: str
 
 
-class _Ended(Exception):  # noqa: N818 - a step that ended the search, with its exit code
+class Ended(Exception):  # noqa: N818 - ends a search; no error of its own
+    """A step that ended the search, with its exit code."""
+
     def __init__(self, code: ExitCode, because: str) -> None:
         super().__init__(because)
         self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """A search as it was asked for, read and checked; ``cap`` is its highest rate in words."""
+
+    asked: Asked
+    plan: StepPlan
+    belief: Belief
+    cap: str
+    precision: float
+    cooldown_s: float
+
+    @classmethod
+    def of(cls, asked: Asked, times: float = 1.0) -> Search:
+        """Read the options.
+
+        Args:
+            asked: The options.
+            times: How many times the rate that is found will be offered afterwards.
+
+        Raises:
+            InvalidError: One of them is wrong, or nothing bounds the rates.
+        """
+        plan = StepPlan(
+            warmup_s=options.seconds("--warmup", asked.warmup),
+            hold_s=options.seconds("--hold", asked.hold),
+            under=asked.under,
+        )
+        belief, cap = _range(asked, times)
+        return cls(
+            asked=asked,
+            plan=plan,
+            belief=belief,
+            cap=cap,
+            precision=options.share("--precision", asked.precision),
+            cooldown_s=options.seconds("--cooldown", asked.cooldown),
+        )
+
+    def scenario(self) -> Scenario:
+        """The scenario at the highest rate that may be asked: what has to be permitted."""
+        return _scenario_at(self.asked, self.plan, self.belief.highest_per_s)
+
+    def knee(self, folder: store.RunFolder, allowed: Permission) -> Knee:
+        """Search, against a stack that is up; each step leaves a run's folder in ``steps/``.
+
+        Raises:
+            Ended: A step ended the search.
+        """
+        words.note(f"searching from {self.belief.lowest_per_s:g}/s to {self.cap}")
+        steps = Steps(self.asked, self.plan, self.cooldown_s, folder, allowed)
+        return search(
+            self.belief, steps.ask, precision=self.precision, most_steps=self.asked.most_steps
+        )
 
 
 def find_knee(asked: Asked) -> int:
@@ -63,32 +119,25 @@ def find_knee(asked: Asked) -> int:
     Raises:
         InvalidError: The scenario, an option or a guard refuses it; nothing was touched.
     """
-    plan = StepPlan(
-        warmup_s=_seconds("--warmup", asked.warmup),
-        hold_s=_seconds("--hold", asked.hold),
-        under=asked.under,
-    )
-    belief, cap = _range(asked)
-    precision = _share("--precision", asked.precision)
-    cooldown_s = _seconds("--cooldown", asked.cooldown)
-    scenario = _scenario_at(asked, plan, belief.highest_per_s)
+    wanted = Search.of(asked)
+    scenario = wanted.scenario()
     allowed = permitted(scenario)
-    words.note(f"{scenario.name}: searching from {belief.lowest_per_s:g}/s to {cap}")
     folder = store.create(asked.out, f"{scenario.name}-knee", time.time(), words.kept())
     target = target_of(scenario.stack, None, root_of(scenario), words.note)
     try:
         target.up()  # once, so that the steps find it warm
         try:
-            steps = _Steps(asked, plan, cooldown_s, folder, allowed)
-            knee = search(belief, steps.ask, precision=precision, most_steps=asked.most_steps)
+            knee = wanted.knee(folder, allowed)
         finally:
             target.down()
-    except _Ended as ended:
+    except Ended as ended:
         words.note(f"harness: {ended.code.name}: the search ended early: {ended}")
         return ended.code
     finally:
         folder.close()
-    document = as_document(scenario, knee, plan, cap)
+    document = as_document(scenario, knee, wanted.plan, wanted.cap)
+    if asked.under is not None:
+        document["normal"] = normal_knee(asked.out, scenario.name, wanted.plan)
     text = json.dumps(document, indent=2) + "\n"
     folder.write(KNEE, text.encode())
     words.say(text if asked.output == "json" else table(document))
@@ -96,7 +145,24 @@ def find_knee(asked: Asked) -> int:
     return CODES[knee.ending]
 
 
-class _Steps:
+def normal_knee(out: Path, name: str, plan: StepPlan) -> dict[str, Any] | None:
+    """The latest knee that was found here for the same scenario with nothing broken.
+
+    Only one that was held as long: another length may judge otherwise.
+    """
+    for path in sorted(out.glob(f"*-{name}-knee-*/{KNEE}"), reverse=True):
+        try:
+            found = json.loads(path.read_text())
+            same = found["scenario"] == name and found["step"]["hold_s"] == plan.hold_s
+            if same and found["under"] is None and found["ending"] == Ending.FOUND:
+                bounds = ("knee_per_s", "low_per_s", "high_per_s")
+                return {"search": path.parent.name, **{key: found[key] for key in bounds}}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            words.note(f"warning: {path} is no result of a search: {error}")
+    return None
+
+
+class Steps:
     """Runs the scenario at one rate after the other, with a rest between."""
 
     def __init__(
@@ -117,7 +183,7 @@ class _Steps:
         """One step: rest, run, judge."""
         self._taken += 1
         if self._taken > 1:
-            self._rest()
+            rest(self._cooldown_s)
         scenario = _scenario_at(self._asked, self._plan, rate_per_s)
         request = running.Request(files=(self._asked.file,), out=self._out)
         name = f"{self._taken:02d}-{rate_per_s:.3g}"
@@ -130,17 +196,23 @@ class _Steps:
             own.close()
         code = ExitCode(conclusion.result["verdict"]["exit_code"])
         if code in (ExitCode.DIRTY, ExitCode.ERROR, ExitCode.ABORTED):
-            raise _Ended(code, f"step {self._taken} at {rate_per_s:.4g}/s: see {own.path}")
+            raise Ended(code, f"step {self._taken} at {rate_per_s:.4g}/s: see {own.path}")
         answer = answer_of(evidence, rate_per_s, self._plan.phase)
-        words.note(_line(self._taken, asdict(answer)))
+        words.note(line(self._taken, asdict(answer)))
         return answer
 
-    def _rest(self) -> None:
-        with Interrupts(lever()) as clock:
-            clock.wait(self._cooldown_s)
-            by = clock.asked_by()
-        if by is not None:
-            raise _Ended(ExitCode.ABORTED, f"stopped by {by}")
+
+def rest(seconds: float) -> None:
+    """No load for a while.
+
+    Raises:
+        Ended: Somebody asked to stop.
+    """
+    with Interrupts(lever()) as clock:
+        clock.wait(seconds)
+        by = clock.asked_by()
+    if by is not None:
+        raise Ended(ExitCode.ABORTED, f"stopped by {by}")
 
 
 def _scenario_at(asked: Asked, plan: StepPlan, rate_per_s: float) -> Scenario:
@@ -154,95 +226,28 @@ def _scenario_at(asked: Asked, plan: StepPlan, rate_per_s: float) -> Scenario:
     return step_scenario(scenario, plan)
 
 
-def _range(asked: Asked) -> tuple[Belief, str]:
-    """The rates that may be asked, and the highest one in words."""
+def _range(asked: Asked, times: float) -> tuple[Belief, str]:
+    """The rates that may be asked, and the highest one in words.
+
+    Args:
+        asked: With the rates that somebody allows, or None.
+        times: How many times the rate that is found will be offered afterwards.
+
+    Raises:
+        InvalidError: No range, or nothing bounds it.
+    """
     guard = max_rate_per_s(asked.file)
-    highest = None if asked.highest is None else _rate("--highest", asked.highest)
+    highest = None if asked.highest is None else options.rate_per_s("--highest", asked.highest)
     if highest is None and guard is None:
         raise InvalidError(
             "Nothing says how high the search may go.",
             "Give --highest, such as --highest 500/s, or a max_rate under [guards].",
         )
-    top = min(rate for rate in (highest, guard) if rate is not None)
+    top = min(rate for rate in (highest, guard) if rate is not None) / times
     capped = guard is not None and (highest is None or guard < highest)
-    lowest = top / RANGE if asked.lowest is None else _rate("--lowest", asked.lowest)
+    lowest = top / RANGE if asked.lowest is None else options.rate_per_s("--lowest", asked.lowest)
     try:
         belief = Belief.flat(lowest, top)
     except ValueError as error:
         raise InvalidError(f"--lowest and --highest: {error}.") from error
     return belief, f"{top:g}/s" + (", the guards' max_rate" if capped else "")
-
-
-def as_document(scenario: Scenario, knee: Knee, plan: StepPlan, cap: str) -> dict[str, Any]:
-    """The result as JSON-ready data."""
-    high = knee.high_per_s
-    return {
-        "scenario": scenario.name,
-        "under": plan.under,
-        "objectives": [o.text for o in scenario.objectives],
-        "ending": str(knee.ending),
-        "knee_per_s": knee.rate_per_s,
-        "low_per_s": knee.low_per_s,
-        "high_per_s": high if math.isfinite(high) else None,
-        "confidence": 0.95,
-        "highest_allowed": cap,
-        "step": {"warmup_s": plan.warmup_s, "hold_s": plan.hold_s},
-        "steps": [asdict(answer) for answer in knee.answers],
-    }
-
-
-def table(document: dict[str, Any]) -> str:
-    """The result as text."""
-    lines = [_line(number, step) for number, step in enumerate(document["steps"], 1)]
-    low, high = document["low_per_s"], document["high_per_s"]
-    where = f" under {document['under']}" if document["under"] else ""
-    match document["ending"]:
-        case Ending.FOUND:
-            lines.append(
-                f"knee{where}: {document['knee_per_s']:.4g}/s, "
-                f"with 95 % confidence {low:.4g} to {high:.4g}/s"
-            )
-        case Ending.ABOVE:
-            lines.append(
-                f"knee{where}: at or above {low:.4g}/s; the search may not go beyond "
-                f"{document['highest_allowed']}"
-            )
-        case Ending.BELOW:
-            lines.append(f"knee{where}: below {high:.4g}/s: the objectives never held")
-        case _:
-            upper = f"{high:.4g}/s" if high is not None else "beyond what was offered"
-            lines.append(
-                f"knee{where}: not decided in {len(document['steps'])} steps; "
-                f"{low:.4g}/s to {upper}. Allow more --steps, or a longer --hold."
-            )
-    return "\n".join(lines)
-
-
-def _line(number: int, step: dict[str, Any]) -> str:
-    held = {True: "held", False: "broke", None: "void"}[step["held"]]
-    sure = "" if step["sure"] or step["held"] is None else " (not sure)"
-    return f"step {number:>2}  {step['rate_per_s']:>8.4g}/s  {held}{sure}  {step['because']}"
-
-
-def _seconds(option: str, text: str) -> float:
-    try:
-        return parse_duration_s(text)
-    except ValueError as error:
-        raise InvalidError(f"{option}: {error}.") from error
-
-
-def _rate(option: str, text: str) -> float:
-    try:
-        return parse_rate_per_s(text)
-    except ValueError as error:
-        raise InvalidError(f"{option}: {error}.") from error
-
-
-def _share(option: str, text: str) -> float:
-    try:
-        value = parse_quantity(text).value
-    except ValueError as error:
-        raise InvalidError(f"{option}: {error}.") from error
-    if not 0.02 <= value <= 1 or not text.strip().endswith("%"):
-        raise InvalidError(f"{option} {text!r} must be a percentage from 2% to 100%.")
-    return value

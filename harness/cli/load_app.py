@@ -91,3 +91,57 @@ def worker(
             wait=wait,
         )
     )
+
+
+@load_app.command("overload")
+def overload(
+    file: Annotated[Path, typer.Argument(help="Scenario file.")],
+    knee: Annotated[
+        str | None, typer.Option(help="The knee, such as 100/s; searched first when not given.")
+    ] = None,
+    times: Annotated[float, typer.Option(help="The top of the staircase, in knees.")] = 2.0,
+    start: Annotated[
+        str, typer.Option("--from", help="Where it begins and ends, of the knee.")
+    ] = "50%",
+    step: Annotated[str, typer.Option(help="How high a step is, of the knee.")] = "25%",
+    settle: Annotated[str, typer.Option(help="Load of each step before it is judged.")] = "3s",
+    hold: Annotated[str, typer.Option(help="How long each step is judged.")] = "12s",
+    watch: Annotated[str, typer.Option(help="Load of the last step before it is judged.")] = "20s",
+    lowest: Annotated[
+        str | None, typer.Option(help="Rate to search the knee from, such as 10/s.")
+    ] = None,
+    highest: Annotated[
+        str | None, typer.Option(help="Rate never to exceed; the guards' max_rate is one too.")
+    ] = None,
+    cooldown: Annotated[str, typer.Option(help="Rest after each step of the search.")] = "3s",
+    precision: Annotated[str, typer.Option(help="How wide the knee's interval may be.")] = "10%",
+    steps: Annotated[int, typer.Option(min=1, max=500, help="End the search after so many.")] = 40,
+    profile: Annotated[str | None, typer.Option(help="Overlay under `profiles:` to apply.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value, over the file.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the analyses.")] = CAPACITY,
+    output: Annotated[Form, typer.Option("-o", "--output", help="What to print.")] = Form.TEXT,
+) -> int:
+    """Go up to twice the knee and down again: does goodput hold, and does it come back?"""
+    from harness.cli import capacity
+    from harness.cli import overload as analysis
+
+    search = capacity.Asked(
+        file=file,
+        profile=profile,
+        overrides=tuple(settings or ()),
+        under=None,
+        lowest=lowest,
+        highest=highest,
+        warmup=settle,
+        hold=hold,
+        cooldown=cooldown,
+        precision=precision,
+        most_steps=steps,
+        out=out,
+        output=output,
+    )
+    return analysis.overload(
+        analysis.Asked(search=search, knee=knee, times=times, lowest=start, step=step, watch=watch)
+    )
