@@ -9,7 +9,6 @@ from harness.baseline import MIN_RUNS, SHARES, holm, judge_baseline, p_value
 from harness.evidence import Evidence
 from harness.judge import (
     MIN_CENSUS,
-    SATURATED_LAG_S,
     Windows,
     flags,
     lag_p99_s,
@@ -28,6 +27,7 @@ from harness.model import (
 from harness.objectives import quantile_of
 from harness.samples import latency_s, within
 from harness.statistics import quantile_bounds
+from harness.sustained import SATURATED_LAG_S, advice
 
 NO_LIMIT = Quantity(value=0.0, unit=Unit.RATIO)
 
@@ -49,7 +49,11 @@ def baseline_check(
         if late_s > SATURATED_LAG_S:
             because = f"{check.because}; but the generator itself was {late_s * 1000:.0f} ms late"
             return replace(
-                check, outcome=Outcome.INCONCLUSIVE, code="load_saturated", because=because
+                check,
+                outcome=Outcome.INCONCLUSIVE,
+                code="load_saturated",
+                because=because,
+                remedy=advice(evidence.samples, windows[phase]),
             )
     return check
 

@@ -9,7 +9,7 @@ from harness import evidence as kinds
 from harness.checks import all_checks
 from harness.errors import InvalidError
 from harness.evidence import Evidence
-from harness.judge import SATURATED_LAG_S, lag_p99_s
+from harness.judge import lag_p99_s
 from harness.knee import Answer
 from harness.model import (
     Check,
@@ -24,6 +24,7 @@ from harness.model import (
 )
 from harness.objectives import show
 from harness.samples import Kind, within
+from harness.sustained import SATURATED_LAG_S, words
 from harness.timeline import first, phases
 from harness.units import show_duration
 from harness.verdict import judge_run
@@ -147,12 +148,15 @@ def answer_within(
     void = sorted(codes & NOT_THE_TARGETS)
     if not checks or void:
         because = ", ".join(void) or "no objective was judged"
+        if "load_saturated" in void:
+            because = f"{because}: {_could_have_held(evidence, windows[phase])}"
         return Answer(rate_per_s=rate_per_s, held=None, because=because)
     late_s = _late_s(evidence, windows[phase])
     broken = [c for c in checks if c.outcome is Outcome.FAIL]
     if broken and late_s > SATURATED_LAG_S:
         # Arrivals that come in bunches ask for more than their rate says.
         because = f"the generator itself was {late_s * 1000:.0f} ms late (p99)"
+        because = f"{because}; {_could_have_held(evidence, windows[phase])}"
         return Answer(rate_per_s=rate_per_s, held=None, because=because)
     if broken:
         return Answer(rate_per_s=rate_per_s, held=False, because=_words(broken[0]))
@@ -167,6 +171,11 @@ def answer_within(
         sure=not open_checks,
         because=_words((missed or open_checks or checks)[0]),
     )
+
+
+def _could_have_held(evidence: Evidence, window: Window) -> str:
+    said = "" if evidence.samples is None else words(evidence.samples, window)
+    return said or "it was in time again in every single second"
 
 
 def _late_s(evidence: Evidence, window: Window) -> float:

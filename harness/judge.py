@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,10 +37,9 @@ from harness.samples import (
     within,
 )
 from harness.statistics import Share, census, quantile_bounds, requests_needed, share_of
+from harness.sustained import SATURATED_LAG_S, advice, socket_advice
 from harness.units import show_duration
 
-SATURATED_LAG_S = 0.050
-NO_SOCKETS = "The generator ran out of sockets: raise `ulimit -n`, or use several machines."
 MIN_CENSUS = 10  #: fewer requests than these are an anecdote: enough to fail, never to pass
 
 _SHARES = {"degraded": RequestOutcome.DEGRADED, "truncated": RequestOutcome.TRUNCATED}
@@ -117,9 +117,13 @@ def judge_load(
     if condition.stat == "goodput":
         return _goodput(objective, condition, phase, window, inside, patience_s)
     share = _share(phase, window, inside, flags(condition, inside))
-    if quantile_of(condition.stat) is not None:
-        return _latency(objective, condition, phase, inside, share)
-    return _ratio(objective, condition, phase, inside, share)
+    judged = _latency if quantile_of(condition.stat) is not None else _ratio
+    check = judged(objective, condition, phase, inside, share)
+    if check.code != "load_saturated":
+        return check
+    late = judged is _latency and lag_p99_s(inside) > SATURATED_LAG_S
+    remedy = advice(samples, window) if late else socket_advice(samples, window)
+    return replace(check, remedy=remedy)
 
 
 def _share(phase: Phase, window: Window, records: Records, flagged: Flags) -> Share:
@@ -153,9 +157,8 @@ def _latency(
     if outcome is Outcome.FAIL and late_s > SATURATED_LAG_S:
         outcome, code = Outcome.INCONCLUSIVE, "load_saturated"
         counted += f"; but the generator itself was {late_s * 1000:.0f} ms late (p99)"
-        remedy = "Lower the arrival rate, or give the generator more CPU or workers."
     elif outcome is Outcome.FAIL and _own_doing(records, share, Op.LE, allowed_share(condition)):
-        outcome, code, remedy = Outcome.INCONCLUSIVE, "load_saturated", NO_SOCKETS
+        outcome, code = Outcome.INCONCLUSIVE, "load_saturated"
     return Check(
         objective=objective.text,
         phase=phase,
@@ -203,7 +206,7 @@ def _ratio(
     outcome, code, remedy = decide_share(share, condition.limit.value, condition.op, phase)
     counts_own = outcome is Outcome.FAIL and condition.stat in ("errors", "availability")
     if counts_own and _own_doing(records, share, condition.op, condition.limit.value):
-        outcome, code, remedy = Outcome.INCONCLUSIVE, "load_saturated", NO_SOCKETS
+        outcome, code = Outcome.INCONCLUSIVE, "load_saturated"
     because = f"{share.flagged:,} of {share.total:,} requests {_WORDS[condition.stat]}"
     bad = outcome_counts(records[is_bad(records)])
     if bad and condition.stat in ("errors", "availability"):

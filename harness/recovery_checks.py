@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from harness.evidence import Evidence
 from harness.judge import (
-    SATURATED_LAG_S,
     Windows,
     allowed_share,
     flags,
@@ -35,6 +34,7 @@ from harness.objectives import quantile_of, says_well
 from harness.recovery import Flagged, Origin, judge_recovery, silent
 from harness.samples import Records
 from harness.series_recovery import judge_series_recovery
+from harness.sustained import SATURATED_LAG_S, advice
 
 DEFAULT_SUSTAINED_S = 5.0
 WELL_PHASES = frozenset((Phase.STEADY, Phase.AFTER))
@@ -240,7 +240,11 @@ def recovery_check(
     if by_the_rest.outcome is Outcome.FAIL:
         return check
     because = f"{check.because}; but the generator itself was late"
-    remedy = "Lower the arrival rate, or give the generator more CPU."
+    assert evidence.samples is not None
+    whole = Window(
+        start=min(w.start for w in windows.values()), end=max(w.end for w in windows.values())
+    )
+    remedy = advice(evidence.samples, whole)
     return unmet(objective, "", "load_saturated", because, remedy)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
@@ -29,6 +29,8 @@ RECORD = np.dtype(
     ]
 )
 STRUCT = "<dddfIHHB3x"
+#: What a load process saw of itself in the second before ``at``; a core is 100 % of CPU.
+WATCH = np.dtype([("at", "<f8"), ("cpu_percent", "<f4")])
 CLOCK_S = 1e-6  #: a wall-clock time as a float is no finer
 
 Records = NDArray[Any]
@@ -86,6 +88,7 @@ class LoadSamples:
     ``zero`` is when the schedule began; without a schedule the loop is closed, and nobody
     planned how much would be sent. ``intact`` is False when a generator died on the way.
     Records of other hosts are on this one's clock, each wrong by at most ``clock_error_s``.
+    ``watch`` is what the processes saw of themselves.
     """
 
     series: tuple[SeriesName, ...]
@@ -94,6 +97,7 @@ class LoadSamples:
     schedule: Schedule | None
     intact: bool = True
     clock_error_s: float = 0.0
+    watch: Records = field(default_factory=lambda: np.empty(0, WATCH))
 
     def names(self) -> tuple[str, ...]:
         """Journeys and requests that an objective may speak of, without repetition."""

@@ -13,7 +13,7 @@ from harness import evidence as kinds
 from harness.arrivals import Arrivals
 from harness.errors import ExitCode
 from harness.evidence import Evidence
-from harness.judge import SATURATED_LAG_S, Windows, lag_p99_s
+from harness.judge import Windows, lag_p99_s
 from harness.model import (
     HYPOTHESIS,
     Check,
@@ -33,6 +33,7 @@ from harness.model import (
     worst,
 )
 from harness.samples import Kind, LoadSamples, Records, RequestOutcome, impossible, within
+from harness.sustained import SATURATED_LAG_S, advice
 from harness.timeline import first
 
 MIN_OFFERED = 0.95
@@ -271,11 +272,12 @@ def _load_gaps(evidence: Evidence, windows: Windows) -> list[Reason]:
         planned = _planned(evidence, samples, windows, window)
         sent = int(((sent_at >= window.start) & (sent_at < window.end)).sum())
         if sent < MIN_OFFERED * planned:
-            late = lag_p99_s(journeys) > SATURATED_LAG_S
             message = f"{sent:,} of {planned:,} planned arrivals were sent during {phase}"
+            if lag_p99_s(journeys) > SATURATED_LAG_S:
+                reasons.append(Reason("load_saturated", message, advice(samples, window)))
+                continue
             held = f"This machine held about {sent / window.length_s:.0f}/s."
-            code = "load_saturated" if late else "offered_load_low"
-            reasons.append(Reason(code, message, f"Lower the arrival rate. {held}"))
+            reasons.append(Reason("offered_load_low", message, f"Lower the arrival rate. {held}"))
     return reasons
 
 

@@ -33,6 +33,7 @@ LAYERS = {
     "knee": 1.0,
     "statistics": 1.0,
     "objectives": 1.1,
+    "sustained": 1.1,
     "evidence": 1.1,
     "trend": 1.0,
     "timeline": 1.2,

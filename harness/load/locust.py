@@ -20,13 +20,21 @@ from harness.load import plan as plans
 from harness.load.joining import refuse_password, too_few, waiting
 from harness.load.master_state import MasterState, clock_error_s, read_state
 from harness.load.plan import LoadPlan, share_of
-from harness.load.records import HEADER, SELF_REPORT, file_of, merged, read_names, read_records
+from harness.load.records import (
+    HEADER,
+    SELF_REPORT,
+    file_of,
+    merged,
+    read_names,
+    read_records,
+    read_watch,
+)
 from harness.load.rendezvous import all_ready, set_zero
 from harness.model import LoadSpec
 from harness.offered import LoadMaster
 from harness.redacted_log import RedactedLog
 from harness.redaction import Redactor, to_environment
-from harness.samples import RECORD, LoadSamples, Records
+from harness.samples import RECORD, WATCH, LoadSamples, Records
 
 START_TIMEOUT_S = 30.0
 STOP_GRACE_S = 5.0
@@ -83,6 +91,7 @@ class LocustLoad:
         self._plans = tuple(_plan(spec, folder, seed, worker) for worker in range(spec.workers))
         self._processes: list[subprocess.Popen[bytes]] = []
         self._records: list[Records] = [np.empty(0, RECORD) for _ in self._plans]
+        self._watched = [(np.empty(0, WATCH), 0) for _ in self._plans]
         self._schedule = self._plans[0].schedule()
         self._zero = 0.0
         self._stopped = False
@@ -148,6 +157,9 @@ class LocustLoad:
             if len(fresh):
                 self._records[worker] = np.concatenate([known, fresh])
             parts.append((read_names(self._folder, worker), self._records[worker]))
+            seen, at = self._watched[worker]
+            more, at = read_watch(self._folder, at, worker)
+            self._watched[worker] = np.concatenate([seen, more]), at
         series, records = merged(parts)
         return LoadSamples(
             series=series,
@@ -156,6 +168,7 @@ class LocustLoad:
             schedule=self._schedule,
             intact=self._intact,
             clock_error_s=clock_error_s(self._folder, len(self._plans)),
+            watch=np.concatenate([seen for seen, _ in self._watched]),
         )
 
     def stop(self) -> None:
@@ -315,6 +328,7 @@ def stored_samples(folder: Path, *, intact: bool) -> LoadSamples | None:
         schedule=schedule,
         intact=intact,
         clock_error_s=clock_error_s(folder, plan.workers),
+        watch=np.concatenate([read_watch(folder, 0, w)[0] for w in workers]),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from harness.errors import StoreError
-from harness.samples import RECORD, Kind, Records, SeriesName
+from harness.samples import RECORD, WATCH, Kind, Records, SeriesName
 
 SAMPLES = "bin"
 NAMES = "names"
@@ -125,6 +125,29 @@ def shifted(data: bytes, by_s: float) -> bytes:
 def highest_series(data: bytes) -> int:
     """The highest number of a series that the records refer to; there must be some."""
     return int(np.frombuffer(data, RECORD)["series"].max())
+
+
+def read_watch(folder: Path, start: int = 0, worker: int = 0) -> tuple[Records, int]:
+    """What a worker saw of itself from a byte on, and the byte to go on from.
+
+    An unfinished last line is left for the next time.
+
+    Raises:
+        StoreError: The file cannot be read, or a line is damaged.
+    """
+    path = file_of(folder, SELF_REPORT, worker)
+    try:
+        with path.open("rb") as stream:
+            stream.seek(start)
+            data = stream.read()
+        whole = data[: data.rfind(b"\n") + 1]
+        lines = [json.loads(line) for line in whole.splitlines()]
+        found = [(float(line["at"]), float(line["cpu_percent"])) for line in lines]
+    except FileNotFoundError:
+        return np.empty(0, WATCH), start
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is no load process's watch on itself: {error}.") from error
+    return np.array(found, WATCH), start + len(whole)
 
 
 def merged(
