@@ -13,8 +13,13 @@ the harness itself uses the other modules of this package and must never see Loc
 from importlib import import_module
 from typing import Any
 
-__all__ = ["OpenLoop", "mark_degraded", "stream"]
-_HOMES = {"OpenLoop": "openloop", "mark_degraded": "journeys", "stream": "streaming"}
+__all__ = ["LeanHttpUser", "OpenLoop", "mark_degraded", "stream"]
+_HOMES = {
+    "LeanHttpUser": "lean",
+    "OpenLoop": "openloop",
+    "mark_degraded": "journeys",
+    "stream": "streaming",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -92,7 +92,12 @@ def leave(engine: Engine, user: Any, journey: Journey) -> None:
 
 def stamped(user: Any) -> dict[str, Any]:
     """What a request that this user is about to send carries with it."""
-    return {STAMP: _stamp(getattr(user, "harness_journey", None), time.perf_counter())}
+    return {STAMP: stamp_of(user)}
+
+
+def stamp_of(user: Any) -> Stamp:
+    """The times of a request that this user sends now."""
+    return _stamp(getattr(user, "harness_journey", None), time.perf_counter())
 
 
 def _stamp(journey: Journey | None, at: float) -> Stamp:
@@ -116,17 +121,39 @@ def on_request(**event: Any) -> None:
         stamp = _stamp(journey, now - took_s)
     # Inside a `with` block Locust reports at its end; the answer was there before.
     completed = min(now, stamp.at + took_s) if took_s else now
-    response, error = event.get("response"), event.get("exception")
+    record_request(
+        engine,
+        stamp,
+        name=event["name"],
+        completed=completed,
+        response=event.get("response"),
+        error=event.get("exception"),
+        size=int(event.get("response_length") or 0),
+        times=context.get(STREAM),
+    )
+
+
+def record_request(
+    engine: Engine,
+    stamp: Stamp,
+    *,
+    name: str,
+    completed: float,
+    response: Any,
+    error: BaseException | str | None,
+    size: int,
+    times: StreamTimes | None = None,
+) -> None:
+    """Record how a request ended, and tell its journey; of a stream also its waits."""
     status = int(getattr(response, "status_code", 0) or 0)
     outcome = classify(error, status, degraded=_is_degraded(response))
     if outcome < FIRST_BAD and completed - stamp.at > engine.plan.timeout_s:
         outcome = RequestOutcome.TIMEOUT
-    if is_own(error):
+    if error is not None and is_own(error):
         engine.watch.own_errors += 1
     if stamp.journey is not None:
         stamp.journey.met(outcome)
     ends = {Kind.REQUEST: completed}
-    times = context.get(STREAM)
     if times is not None:
         # A stream that never began has waited for its first token until it ended.
         ends[Kind.FIRST_TOKEN] = completed if times.first is None else times.first
@@ -135,13 +162,13 @@ def on_request(**event: Any) -> None:
         gap = kind is Kind.TOKEN_GAP
         engine.recorder.add(
             kind,
-            event["name"],
+            name,
             # A gap counts from nothing but itself; it stays in the second of its request.
             intended=stamp.at if gap else stamp.intended,
             sent=stamp.at,
             completed=end,
             pool_wait_s=0.0 if gap else stamp.pool_wait_s,
-            size=int(event.get("response_length") or 0),
+            size=size,
             status=status,
             outcome=outcome,
         )

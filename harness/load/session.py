@@ -14,17 +14,11 @@ from geventhttpclient.client import HTTPClientPool
 from locust.contrib.fasthttp import FastHttpSession
 
 from harness.load.engine import Engine
+from harness.load.patience import RequestTimeout
 
 # geventhttpclient re-sends an idempotent request whose connection breaks, up to eleven
 # times and without a trace in the results: a user would see a failure, so must we.
 geventhttpclient.client._may_retry_after_send_error = lambda method: False  # noqa: ARG005
-
-
-class RequestTimeout(BaseException):
-    """The user has waited for the whole answer as long as the plan allows.
-
-    Not an ``Exception`` and no ``gevent.Timeout``: Locust's client would catch both and go on.
-    """
 
 
 class StopJourney(Exception):  # noqa: N818 - ends a journey, as Locust's StopUser ends a user

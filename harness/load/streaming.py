@@ -16,7 +16,8 @@ import gevent
 
 from harness.load.engine import Engine
 from harness.load.journeys import STREAM, StreamTimes, mark_degraded
-from harness.load.session import RequestTimeout, StopJourney, TimedSession
+from harness.load.patience import RequestTimeout
+from harness.load.session import StopJourney, TimedSession
 
 NEWLINE = b"\n"
 

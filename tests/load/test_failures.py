@@ -51,7 +51,7 @@ WAYS: dict[str, tuple[Behaviour, str]] = {
 }
 PROFILE = """
 from locust import FastHttpUser, HttpUser, task
-from harness.load import OpenLoop
+from harness.load import LeanHttpUser, OpenLoop
 
 def way(name):
     def journey(user):
@@ -64,7 +64,7 @@ class Shopper(OpenLoop, {base}):
 """
 
 
-@pytest.mark.parametrize("base", ["FastHttpUser", "HttpUser"])
+@pytest.mark.parametrize("base", ["FastHttpUser", "HttpUser", "LeanHttpUser"])
 def test_every_way_to_fail_is_told_apart_and_the_servers_count_is_ours(
     base: str, site: Site, url: str, start: Callable[..., LocustLoad]
 ) -> None:
@@ -79,7 +79,7 @@ def test_every_way_to_fail_is_told_apart_and_the_servers_count_is_ours(
         assert set(outcome_counts(of(samples, name))) == {outcome}, name
 
 
-@pytest.mark.parametrize("base", ["FastHttpUser", "HttpUser"])
+@pytest.mark.parametrize("base", ["FastHttpUser", "HttpUser", "LeanHttpUser"])
 def test_a_server_that_drops_every_second_request_shows_half_of_them_failed(
     base: str, site: Site, url: str, start: Callable[..., LocustLoad]
 ) -> None:
