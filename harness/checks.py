@@ -8,6 +8,7 @@ from dataclasses import replace
 from harness import evidence as kinds
 from harness.alert_checks import alert_check
 from harness.baseline_checks import baseline_check
+from harness.durability_checks import durability_check
 from harness.evidence import Evidence
 from harness.growth_checks import growth_check
 from harness.judge import Windows, judge_load, unmet
@@ -23,7 +24,7 @@ from harness.model import (
     RecoveryLimit,
     Threshold,
 )
-from harness.objectives import show
+from harness.objectives import RUN_STATS, show
 from harness.recovery_checks import recovery_check, steady_conditions
 from harness.samples import Kind
 from harness.series_checks import judge_threshold
@@ -58,7 +59,7 @@ def _irrefutable(condition: Condition) -> bool:
         case AlertExpectation():
             return condition.within_s is None
         case Threshold():
-            return condition.stat == "" and not condition.at_end
+            return condition.stat in ("", *RUN_STATS) and not condition.at_end
         case GrowthLimit():
             return True  # its interval knows how long steady was
         case _:
@@ -128,6 +129,8 @@ def _dispatch(
     evidence: Evidence,
 ) -> tuple[Check, ...]:
     match condition:
+        case Threshold() if condition.stat in RUN_STATS:
+            return (durability_check(objective, condition, evidence),)
         case Threshold():
             return judge_threshold(objective, condition, windows, evidence)
         case BaselineThreshold():

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.durability.ledger import Ledger
+from harness.durability.reconciliation import Found
 from harness.model import Activity, Event, FaultRecord, Scenario
 from harness.samples import LoadSamples
 from harness.slis import Series
@@ -33,7 +35,7 @@ class Evidence:
 
     ``series`` holds each SLI; ``alerts`` the times at which each expected alert was seen
     pending or firing, as series of 0 and 1; ``unreadable`` names undo entries that could
-    not be read.
+    not be read. ``found`` is what was read back of each series of writes.
     """
 
     scenario: Scenario
@@ -45,3 +47,5 @@ class Evidence:
     unreadable: tuple[str, ...] = ()
     activities: tuple[Activity, ...] = ()
     baselines: tuple[BaselineRun, ...] = ()
+    ledger: Ledger | None = None
+    found: Mapping[str, Found] = field(default_factory=dict)

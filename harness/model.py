@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from harness.durability.series import WriteSeries
 from harness.errors import InvalidError
 from harness.offered import LoadSpec as LoadSpec  # noqa: PLC0414 - a part of the model
 from harness.slis import Sli
@@ -216,6 +217,7 @@ class Scenario:
     max_share: float | None = None
     environment: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    durability: tuple[WriteSeries, ...] = ()
 
     @property
     def injects(self) -> bool:

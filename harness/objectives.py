@@ -39,7 +39,7 @@ _TOKEN = re.compile(
 QUANTILE = re.compile(r"(?:(?:ttft|gap)_)?p(\d{1,2})(\d*)")
 LOAD_STATS = ("errors", "availability", "degraded", "truncated", "goodput")
 SERIES_STATS = ("min", "max", "mean", "last")
-RUN_STATS = ("lost", "duplicated")
+RUN_STATS = ("lost", "duplicated", "corrupted", "reordered")
 _RATIO_STATS = ("errors", "availability", "degraded", "truncated")
 
 

@@ -15,6 +15,7 @@ REASONS: Mapping[str, str] = {
     "does_not_come_back": (
         "The objectives do not hold again at a rate that was borne on the way up: a FAIL."
     ),
+    "durability_not_read": "The writes could not be read back, so nobody knows what is there.",
     "error": "The harness or its infrastructure failed during the run.",
     "experiment_not_recorded": "Chaos Toolkit left no journal of what it did.",
     "fault_not_applied": "No proof from outside that the fault bit.",
@@ -33,12 +34,14 @@ REASONS: Mapping[str, str] = {
         "The rate that is said to be the knee is beyond it, so there is nothing to compare with."
     ),
     "leak": "It grows so fast that it reaches its limit within the time that it must last.",
+    "ledger_damaged": "The ledger of writes is not whole: acknowledged ones may be missing.",
     "limit_violated": "The observed value is on the wrong side of its limit.",
     "load_lost": "The load generator died before its time.",
     "load_saturated": "The load generator itself was late: its latencies cannot be believed.",
     "many_series": "The SLI's query returned several series where one is needed.",
     "metrics_lost": "Prometheus stopped answering.",
     "nan": "The SLI was not a number where it was needed.",
+    "no_acknowledged_writes": "No write was acknowledged, so that none is lost shows nothing.",
     "no_baseline": "There is no accepted run to compare with.",
     "no_data": "The SLI's query returned nothing.",
     "no_direction": "No objective says whether more of this SLI is better or worse.",
@@ -54,6 +57,7 @@ REASONS: Mapping[str, str] = {
     "not_positive": "A baseline of zero or less has no ratio to compare with.",
     "not_recovered": "The users were not well again when the observation ended.",
     "not_restored": "It is not proven that every fault is undone.",
+    "not_settled": "The store was still changing when the writes were to be counted.",
     "not_watched_long_enough": "Watching ended before the objective's own time was over.",
     "nothing_injected": "Steady state did not hold, so nothing was injected.",
     "nothing_ran": "The run never reached its steady phase.",
@@ -77,4 +81,9 @@ REASONS: Mapping[str, str] = {
     "within_noise": "Worse than the margin, but runs like the accepted ones do that by chance.",
     "witnesses_disagree": "Prometheus and the load say different things of the same in steady.",
     "worker_lost": "One of several load workers died or fell silent, so the load was not whole.",
+    "writes_corrupted": "Writes are there, but not as they were sent.",
+    "writes_duplicated": "Writes are there more than once.",
+    "writes_lost": "Acknowledged writes are not there: a FAIL whatever the generator did.",
+    "writes_reordered": "Writes of one group are not in the order in which they were made.",
+    "writes_without_key": "Acknowledged writes have no key by which they could be looked for.",
 }

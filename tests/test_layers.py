@@ -12,6 +12,10 @@ PACKAGE = Path(__file__).parent.parent / "harness"
 LAYERS = {
     "errors": 0.0,
     "slis": 0.05,
+    "durability": 3.3,
+    "durability.series": 0.05,
+    "durability.ledger": 1.0,
+    "durability.reconciliation": 1.05,
     "ratecurve": 0.05,
     "arrivals": 0.06,
     "offered": 0.07,
@@ -51,6 +55,7 @@ LAYERS = {
     "live": 1.3,
     "recovery_checks": 1.4,
     "alert_checks": 1.4,
+    "durability_checks": 1.4,
     "growth_checks": 1.4,
     "baseline_checks": 1.4,
     "checks": 1.45,

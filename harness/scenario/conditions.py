@@ -19,6 +19,7 @@ from harness.scenario.checks import injects, seconds, sli_names, unknown_sli
 from harness.scenario.lines import Line, defines_well, read, subject_of
 from harness.scenario.problems import Problem, did_you_mean, quoted
 from harness.scenario.tree import Node, at
+from harness.scenario.written import of_writes
 
 #: What ``load.http`` calls its one journey.
 HTTP_JOURNEY = "http"
@@ -61,6 +62,7 @@ def _subject(root: Node, condition: Threshold | BaselineThreshold) -> Iterator[s
     """A name in slis is a series; any other name is something that the load does."""
     name, stat, slis = condition.subject, condition.stat, sli_names(root)
     if stat in RUN_STATS:
+        yield from of_writes(root, condition)
         return
     if name in slis:
         if stat and stat not in SERIES_STATS:
@@ -79,7 +81,7 @@ def _only_http(root: Node) -> bool:
 
 def _when(root: Node, condition: Threshold) -> Iterator[str]:
     of_load = condition.stat in LOAD_STATS or quantile_of(condition.stat) is not None
-    if condition.for_s is not None:
+    if condition.for_s is not None and condition.stat not in RUN_STATS:
         yield "`for` is for abort conditions; an objective says `during` or `at end`"
     if of_load and condition.at_end:
         yield f"{condition.subject}.{condition.stat} needs `during`; `at end` is for SLIs"
@@ -142,6 +144,10 @@ def _abort(root: Node, condition: Condition) -> Iterator[str]:
             f"{quoted(show(condition))} cannot abort a run; write a threshold with `for`, "
             "such as orders.errors > 60% for 20s"
         )
+        return
+    if condition.stat in RUN_STATS:
+        name = f"{condition.subject}.{condition.stat}"
+        yield f"{name} is known only after the load: make it an objective"
         return
     if condition.for_s <= 0:
         yield "`for` must be longer than 0s"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from harness.baseline import SHARES
 from harness.model import BaselineThreshold
-from harness.objectives import RUN_STATS, quantile_of
+from harness.objectives import quantile_of
 from harness.scenario import lines
 from harness.scenario.problems import Mark, Problem
 from harness.scenario.tree import Node, at, key_mark
@@ -45,18 +45,6 @@ def _fault(kind: str) -> Finder:
     return find
 
 
-def _run_stat(stat: str) -> Finder:
-    assert stat in RUN_STATS
-
-    def find(root: Node) -> Iterator[Mark]:
-        for section in ("objectives", "abort"):
-            for line in lines.read(root, section)[0]:
-                if getattr(line.condition, "stat", "") == stat:
-                    yield line.mark
-
-    return find
-
-
 def _baseline_that_may_fall(root: Node) -> Iterator[Mark]:
     for line in lines.read(root, "objectives")[0]:
         condition = line.condition
@@ -69,9 +57,6 @@ NOT_YET: Mapping[str, Finder] = {
     "stack driver kubernetes": _driver("kubernetes"),
     "stack driver external": _driver("external"),
     "targets": _key("targets"),
-    "durability": _key("durability"),
-    "an objective on lost writes": _run_stat("lost"),
-    "an objective on duplicated writes": _run_stat("duplicated"),
     "a baseline objective on anything but a latency quantile, errors or degraded": (
         _baseline_that_may_fall
     ),

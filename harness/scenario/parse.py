@@ -187,6 +187,7 @@ def _scenario(file: ScenarioFile, path: str) -> Scenario:
         max_share=file.blast_radius.max_share if file.blast_radius else None,
         environment=tuple(dict.fromkeys(file.environment)),
         secrets=tuple(dict.fromkeys(file.secrets)),
+        durability=tuple(s.series(name) for name, s in (file.durability or {}).items()),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness.arrival_text import show as show_arrivals
+from harness.durability.series import WriteSeries
 from harness.model import LoadSpec, Objective, Quantity, Scenario, Unit
 from harness.objectives import show
 from harness.slis import Sli
@@ -42,6 +43,8 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
         ]
     if scenario.slis:
         document["slis"] = {s.name: _sli(s) for s in scenario.slis.values()}
+    if scenario.durability:
+        document["durability"] = {s.name: _writes(s) for s in scenario.durability}
     if scenario.abort:
         document["abort"] = [show(c) for c in scenario.abort]
     if scenario.only_affects:
@@ -117,6 +120,22 @@ def _sli(sli: Sli) -> dict[str, str | float]:
             "window": show_duration(sli.window_s),
         }
     return {**document, **({"witness": sli.witness} if sli.witness else {})}
+
+
+def _writes(series: WriteSeries) -> dict[str, Any]:
+    optional = {
+        "fields": list(series.fields),
+        "group": series.group,
+        "order": series.order,
+        "dsn": series.dsn,
+    }
+    return {
+        "writes": series.writes,
+        "read": series.read,
+        "key": series.key,
+        "settle": show_duration(series.settle_s),
+        **{name: value for name, value in optional.items() if value},
+    }
 
 
 def _objective(objective: Objective) -> dict[str, str]:

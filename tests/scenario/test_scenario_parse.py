@@ -293,13 +293,16 @@ abort: [http.errors > 50% for 15s]
 """
 
 
-def test_the_broker_scenario_needs_what_is_not_available_and_nothing_else() -> None:
+def test_the_broker_scenario_is_one() -> None:
     text = BROKER.replace("experiments/kafka-broker-down.json", "experiments/llm-timeout.json")
-    assert problems(text) == [
-        "10:1: error: durability is not available in this version",
-        "17:5: error: an objective on lost writes is not available in this version",
-        "18:5: error: an objective on duplicated writes is not available in this version",
-    ]
+    assert problems(text) == []
+    (series,) = load(text).durability
+    assert (series.name, series.writes, series.read) == (
+        "orders",
+        "POST /orders",
+        "postgres.orders",
+    )
+    assert (series.key, series.settle_s, series.dsn) == ("order_id", 10.0, "")
 
 
 def test_the_pod_scenario_needs_what_is_not_available_and_nothing_else() -> None:

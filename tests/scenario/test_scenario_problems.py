@@ -11,6 +11,8 @@ from harness.scenario.faultkinds import FAULT_KINDS
 
 SLI_FORMS = "expected `query`, or `good` and `total`, or `bad` and `total`, or `histogram` and `quantile`; found "
 
+WRITES = "durability: {orders: {writes: a, read: postgres.b, key: c}}"
+
 IN_GOOD = [
     (
         "a misspelt key names the near one, and what is then missing",
@@ -382,12 +384,37 @@ IN_GOOD = [
         ["9:1: targets is not available in this version"],
     ),
     (
-        "durability waits, and its shape is checked all the same",
+        "a series of writes has a key",
         "max_rate: 200/s",
-        "max_rate: 200/s\ndurability: {orders: {writes: a, read: b}}",
+        "max_rate: 200/s\ndurability: {orders: {writes: a, read: postgres.b}}",
+        ["9:14: missing key 'key' in durability.orders"],
+    ),
+    (
+        "writes are read back from a store that is known",
+        "max_rate: 200/s",
+        "max_rate: 200/s\ndurability: {orders: {writes: a, read: mysql.b, key: c}}",
         [
-            "9:1: durability is not available in this version",
-            "9:14: missing key 'key' in durability.orders",
+            "9:40: durability.orders.read: 'mysql.b' does not match ^(?:postgres|kafka|redis)\\.[A-Za-z_][A-Za-z0-9_.-]*$"
+        ],
+    ),
+    (
+        "a store is addressed in its own way",
+        "max_rate: 200/s",
+        "max_rate: 200/s\ndurability: {orders: {writes: a, read: kafka.b, key: c, dsn: redis://x}}",
+        ["9:22: durability.orders: the dsn of kafka.b must begin with kafka://"],
+    ),
+    (
+        "only tables need to be told their order",
+        "max_rate: 200/s",
+        "max_rate: 200/s\ndurability: {orders: {writes: a, read: redis.b, key: c, order: d}}",
+        ["9:22: durability.orders: `order` is for tables; redis.b has an order of its own"],
+    ),
+    (
+        "the order within a group of rows has a column",
+        "max_rate: 200/s",
+        "max_rate: 200/s\ndurability: {orders: {writes: a, read: postgres.b, key: c, group: d}}",
+        [
+            "9:22: durability.orders: `group` needs `order`: the column that says which row came first"
         ],
     ),
     (
@@ -441,7 +468,7 @@ IN_GOOD = [
         "lag < 100 at end",
         "orders.erors < 1% during steady",
         [
-            "16:5: orders.erors: unknown statistic 'erors'; known: p50, p95, p99, p999 (any quantile), errors, availability, degraded, truncated, goodput, min, max, mean, last, lost, duplicated; did you mean 'errors'?"
+            "16:5: orders.erors: unknown statistic 'erors'; known: p50, p95, p99, p999 (any quantile), errors, availability, degraded, truncated, goodput, min, max, mean, last, lost, duplicated, corrupted, reordered; did you mean 'errors'?"
         ],
     ),
     (
@@ -537,16 +564,45 @@ IN_GOOD = [
         ["16:5: this line is longer than 200 characters"],
     ),
     (
-        "lost writes wait",
+        "lost writes are those of a series",
         "lag < 100 at end",
         "orders.lost == 0",
-        ["16:5: an objective on lost writes is not available in this version"],
+        ["16:5: there is no series of writes 'orders'; define it under durability"],
+    ),
+    *(
+        (
+            f"what is allowed of lost writes has an upper limit: {limit}",
+            "  - lag < 100 at end",
+            f"  - orders.lost {limit}\n{WRITES}",
+            ["16:5: orders.lost is harm; write == 0, or < or <= how much of it is allowed"],
+        )
+        for limit in ("> 3", ">= 1", "== 2")
     ),
     (
-        "duplicated writes wait",
-        "lag < 100 at end",
-        "orders.duplicated == 0",
-        ["16:5: an objective on duplicated writes is not available in this version"],
+        "duplicates are counted once",
+        "  - lag < 100 at end",
+        f"  - orders.duplicated == 0 at end\n{WRITES}",
+        [
+            "16:5: orders.duplicated is counted once, after the load; say just orders.duplicated == 0"
+        ],
+    ),
+    (
+        "what is corrupted is so by its fields",
+        "  - lag < 100 at end",
+        f"  - orders.corrupted == 0\n{WRITES}",
+        ["16:5: orders.corrupted needs durability.orders.fields"],
+    ),
+    (
+        "what is reordered is so within its group",
+        "  - lag < 100 at end",
+        f"  - orders.reordered == 0\n{WRITES}",
+        ["16:5: orders.reordered needs durability.orders.group"],
+    ),
+    (
+        "a loss is known too late to abort a run",
+        "abort: [orders.errors > 60% for 20s]",
+        f"abort: [orders.lost > 0 for 5s]\n{WRITES}",
+        ["18:9: orders.lost is known only after the load: make it an objective"],
     ),
     (
         "baselines of anything but latency wait",

@@ -1,0 +1,1 @@
+"""What was acknowledged must be there: the ledger of writes, the readers, the reconciliation."""
