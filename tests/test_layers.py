@@ -15,6 +15,7 @@ LAYERS = {
     "durability": 3.3,
     "durability.series": 0.05,
     "durability.ledger": 1.0,
+    "durability.order": 1.0,
     "durability.reconciliation": 1.05,
     "ratecurve": 0.05,
     "arrivals": 0.06,

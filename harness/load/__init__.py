@@ -13,12 +13,14 @@ the harness itself uses the other modules of this package and must never see Loc
 from importlib import import_module
 from typing import Any
 
-__all__ = ["LeanHttpUser", "OpenLoop", "mark_degraded", "stream"]
+__all__ = ["LeanHttpUser", "OpenLoop", "mark_degraded", "stream", "write", "write_key"]
 _HOMES = {
     "LeanHttpUser": "lean",
     "OpenLoop": "openloop",
     "mark_degraded": "journeys",
     "stream": "streaming",
+    "write": "ledger",
+    "write_key": "ledger",
 }
 
 

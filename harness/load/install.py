@@ -15,14 +15,18 @@ from typing import Any
 import gevent
 from locust import FastHttpUser, events
 from locust.clients import HttpSession
+from locust.contrib.fasthttp import FastHttpSession
 from requests.exceptions import ReadTimeout
 
+from harness.durability import order as orders
 from harness.load import plan as plans
 from harness.load.closedloop import observe
 from harness.load.engine import Engine
 from harness.load.journeys import on_request
+from harness.load.ledger import LedgerWriter, record_requests
 from harness.load.link import FolderLink, Link
 from harness.load.plan import LoadPlan
+from harness.redaction import from_environment
 
 NOT_OPEN = (
     "{names} cannot be started by arrivals; add OpenLoop as the first base class "
@@ -48,6 +52,7 @@ def connect(plan: LoadPlan, link: Link) -> Engine:
     engine = Engine.current = Engine(plan, link)
     if engine.schedule is None:
         observe(engine)
+    _keep_a_ledger(engine)
     events.test_start.add_listener(engine.start)
     events.test_stopping.add_listener(engine.stop)
     events.request.add_listener(on_request)
@@ -61,6 +66,19 @@ def closed_loops(user_classes: list[type]) -> str:
 
     closed = [c.__name__ for c in user_classes if not issubclass(c, OpenLoop)]
     return NOT_OPEN.format(names=", ".join(closed)) if closed else ""
+
+
+def _keep_a_ledger(engine: Engine) -> None:
+    """If the scenario asks for one."""
+    asked = os.environ.get(orders.ENVIRONMENT)
+    if asked is None:
+        return
+    redact = from_environment(os.environ).text
+    worker, wall = engine.plan.worker, engine.recorder.wall
+    ledger = LedgerWriter.current = LedgerWriter(orders.load(asked), worker, wall, redact)
+    record_requests(FastHttpSession, HttpSession)
+    events.test_start.add_listener(ledger.start)
+    events.quit.add_listener(ledger.close)
 
 
 def _give_up_after(timeout_s: float) -> None:

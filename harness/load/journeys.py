@@ -14,6 +14,7 @@ import gevent
 
 from harness.load.classify import classify, is_own
 from harness.load.engine import Engine
+from harness.load.ledger import answered_by
 from harness.samples import FIRST_BAD, Kind, RequestOutcome
 
 STAMP = "harness_stamp"
@@ -153,6 +154,7 @@ def record_request(
         engine.watch.own_errors += 1
     if stamp.journey is not None:
         stamp.journey.met(outcome)
+    answered_by(context, status, outcome, response, completed)
     ends = {Kind.REQUEST: completed}
     if times is not None:
         # A stream that never began has waited for its first token until it ended.
