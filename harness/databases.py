@@ -69,7 +69,12 @@ def connect(url: str, name: str) -> Connection:
     return _Postgres(url, name) if urlsplit(url).scheme in POSTGRESQL else _Redis(url, name)
 
 
-def _client(name: str) -> Any:
+def client_of(name: str) -> Any:
+    """The package that speaks to a server, imported late.
+
+    Raises:
+        FaultError: It is not installed.
+    """
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -79,32 +84,47 @@ def _client(name: str) -> Any:
         ) from error
 
 
+def postgres_session(url: str, name: str, timeout_s: float = CONNECT_TIMEOUT_S) -> Any:
+    """A session of pg8000; the server knows its name as ``application_name``.
+
+    Args:
+        url: The server's address with credentials.
+        name: What the server is told.
+        timeout_s: For the connection, and for each answer.
+
+    Raises:
+        SlotsExhaustedError: The server has no connection left.
+        FaultError: It cannot be reached, or refuses; or the client is not installed.
+    """
+    client = client_of("pg8000.native")
+    parts, at = urlsplit(url), place(url)
+    host, _, port = at.rpartition(":")
+    try:
+        return client.Connection(
+            user=unquote(parts.username or "postgres"),
+            password=unquote(parts.password) if parts.password is not None else None,
+            host=host,
+            port=int(port),
+            database=unquote(parts.path.lstrip("/")) or None,
+            timeout=timeout_s,
+            application_name=name,
+            ssl_context=_ssl_context(parts.query),
+        )
+    except client.DatabaseError as error:
+        fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+        said = str(fields.get("M", error))
+        if fields.get("C") == TOO_MANY_CONNECTIONS:
+            raise SlotsExhaustedError(f"{at} says: {said} (SQLSTATE {fields['C']})") from None
+        raise FaultError(f"{at} does not let us in: {said}.") from None
+    except (client.InterfaceError, OSError) as error:
+        raise FaultError(f"{at} cannot be reached: {error}.") from None
+
+
 class _Postgres:
     """A session; the server knows its name as ``application_name``."""
 
     def __init__(self, url: str, name: str) -> None:
-        client = _client("pg8000.native")
-        parts, at = urlsplit(url), place(url)
-        host, _, port = at.rpartition(":")
-        try:
-            self._session = client.Connection(
-                user=unquote(parts.username or "postgres"),
-                password=unquote(parts.password) if parts.password is not None else None,
-                host=host,
-                port=int(port),
-                database=unquote(parts.path.lstrip("/")) or None,
-                timeout=CONNECT_TIMEOUT_S,
-                application_name=name,
-                ssl_context=_ssl_context(parts.query),
-            )
-        except client.DatabaseError as error:
-            fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
-            said = str(fields.get("M", error))
-            if fields.get("C") == TOO_MANY_CONNECTIONS:
-                raise SlotsExhaustedError(f"{at} says: {said} (SQLSTATE {fields['C']})") from None
-            raise FaultError(f"{at} does not let us in: {said}.") from None
-        except (client.InterfaceError, OSError) as error:
-            raise FaultError(f"{at} cannot be reached: {error}.") from None
+        self._session = postgres_session(url, name)
 
     def named(self, name: str) -> int:
         query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = :name"
@@ -132,7 +152,7 @@ class _Redis:
     """A client; the server knows its name by CLIENT SETNAME."""
 
     def __init__(self, url: str, name: str) -> None:
-        client = _client("redis")
+        client = client_of("redis")
         at = place(url)
         retry = client.retry.Retry(client.backoff.NoBackoff(), 0)
         self._client = client.Redis.from_url(

@@ -83,6 +83,10 @@ class MetricsError(InfrastructureError):
     """Prometheus or Alertmanager could not answer."""
 
 
+class ReadBackError(InfrastructureError):
+    """Acknowledged writes could not be read back, which says nothing of whether they are there."""
+
+
 class StoreError(InfrastructureError):
     """Evidence could not be written, or is not what was written."""
 

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.descriptor import StackDescriptor
+from harness.durability.ledger import Ledger
+from harness.durability.reconciliation import Copy
+from harness.durability.series import WriteSeries
 from harness.guards import Guards
 from harness.model import Activity, Event, FaultRecord, Scenario
 from harness.samples import LoadSamples
@@ -162,6 +165,22 @@ class Metrics(Protocol):
         ...
 
 
+class WriteStores(Protocol):
+    """Where acknowledged writes are kept, and the ledger of them."""
+
+    def mark(self, series: WriteSeries, stack: StackDescriptor) -> None:
+        """See that a store can be read, and note where it ends now."""
+        ...
+
+    def read(self, series: WriteSeries, keys: Collection[str]) -> tuple[Copy, ...]:
+        """Every copy of these keys that the store has now."""
+        ...
+
+    def ledger(self) -> Ledger | None:
+        """What the load put on record; None when it left nothing."""
+        ...
+
+
 class Store(Protocol):
     """The run's folder."""
 
@@ -210,3 +229,4 @@ class Lab:
     watcher: Watcher
     guards: Guards = field(default_factory=Guards)
     plan: Mapping[str, Any] = field(default_factory=dict)
+    writes: WriteStores | None = None

@@ -18,6 +18,7 @@ import numpy as np
 
 from harness.arrival_text import show
 from harness.baseline import Difference
+from harness.durability_checks import Account, account_of
 from harness.errors import ExitCode
 from harness.evidence import Evidence
 from harness.histogram import Histogram
@@ -72,7 +73,7 @@ def document(
         "faults": [_fault(f) for f in evidence.faults],
         "recovery": [_recovery(r) for r in recoveries],
         "load": _load(evidence.samples, windows),
-        "durability": [],
+        "durability": [_durability(account_of(evidence, s)) for s in evidence.scenario.durability],
         "alerts": _alerts(evidence),
         "witnesses": [_witness(c) for c in comparisons(evidence, windows)],
         "baseline": {
@@ -176,6 +177,32 @@ def _recovery(recovery: Recovery) -> dict[str, Any]:
         "censored": recovery.state == "not_recovered",
         "recovered_at": iso(recovery.recovered_at),
         "faults": list(recovery.faults),
+    }
+
+
+def _durability(account: Account) -> dict[str, Any]:
+    """Counts are null where the store could not be read."""
+    series, counts = account.series, account.counts
+    low_s, high_s = account.rpo or (None, None)
+    return {
+        "name": series.name,
+        "store": series.read,
+        "acknowledged": None if counts is None else counts.acknowledged,
+        "present": None if counts is None else counts.present,
+        "lost": None if counts is None else counts.lost,
+        "duplicated": None if counts is None else counts.duplicated,
+        "corrupted": None if counts is None or not series.fields else counts.corrupted,
+        "reordered": None if counts is None or not series.group else counts.reordered,
+        "unknown": None if counts is None else counts.unknown,
+        "unknown_present": None if counts is None else counts.unknown_present,
+        "refused": None if counts is None else counts.refused,
+        "refused_present": None if counts is None else counts.refused_present,
+        "rpo_low_s": number(low_s),
+        "rpo_high_s": number(high_s),
+        "settled": account.settled,
+        "problem": account.problem or account.ledger_damage,
+        "lost_keys": [] if counts is None else list(counts.lost_keys),
+        "duplicated_keys": [] if counts is None else list(counts.duplicated_keys),
     }
 
 

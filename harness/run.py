@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,18 +13,16 @@ from harness.errors import DirtyError, HarnessError, InvalidError, LoadError, St
 from harness.evidence import BaselineRun, Evidence
 from harness.guards import refuse_stack
 from harness.live import figures, tripped
-from harness.model import AlertExpectation, Event, Gate, Outcome, Phase, RecoveryLimit, worst
+from harness.model import Event, Gate, Outcome, Phase, RecoveryLimit, worst
 from harness.objectives import show
 from harness.ports import Lab, Progress, Restoration
+from harness.reading_back import ReadBack
 from harness.recovery_checks import recovered
-from harness.slis import Series
+from harness.scraping import Scraping
 from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED, phases
 
 TICK_S = 0.25
-METRICS_EVERY_S = 1.0
-METRICS_PATIENCE_S = 5.0
 SETTLE_S = 1.0  # one scrape and one flush, so that what is judged has arrived
-SCRAPE_PATIENCE_S = 20.0
 CHAOS_PATIENCE_S = 6 * 3600.0  # an experiment may hold for hours; `--deadline` asks for less
 
 
@@ -43,7 +40,7 @@ def run(lab: Lab, baselines: tuple[BaselineRun, ...] = ()) -> Evidence:
     5. Run the experiment.
     6. Sample all along, and at each tick look at aborts, guardian, load and Prometheus.
     7. Watch the recovery until it is sustained, then the after phase.
-    8. Stop the load, fetch every series and alert.
+    8. Fetch every series and alert, stop the load, read acknowledged writes back.
     9. Heal again, read back that nothing is active, take the stack down.
     10. Hand over the evidence.
 
@@ -52,21 +49,19 @@ def run(lab: Lab, baselines: tuple[BaselineRun, ...] = ()) -> Evidence:
     Raises:
         InvalidError: The request was wrong; nothing was started.
     """
-    return _Run(lab, baselines).go()
+    asked = (lab.scenario, lab.clock, lab.stop)
+    return _Run(lab, baselines, ReadBack(lab.writes, *asked), Scraping(lab.metrics, *asked)).go()
 
 
 @dataclass(slots=True)
 class _Run:
     lab: Lab
     baselines: tuple[BaselineRun, ...]
+    writes: ReadBack
+    scraping: Scraping
     events: list[Event] = field(default_factory=list)
     load_url: str = ""
-    series: dict[str, Series] = field(default_factory=dict)
-    alerts: dict[str, Series] = field(default_factory=dict)
     restoration: Restoration = field(default_factory=Restoration)
-    metrics_seen_at: float = math.inf
-    metrics_asked_at: float = -math.inf
-    series_asked_at: float = -math.inf
     load_started: bool = False
     prepared: bool = False
     unwritten: bool = False
@@ -129,24 +124,8 @@ class _Run:
                 "Correct `with: {target: …}` or the experiment; nothing was injected.",
             )
         self.load_url = entry(stack, self.lab.scenario.load.service)
-        if self.lab.metrics is None:
-            return
-        self.lab.metrics.attach(stack.prometheus)
-        give_up_at = self.lab.clock.now() + SCRAPE_PATIENCE_S
-        while not self.lab.metrics.scraping():
-            if self.lab.clock.now() > give_up_at or self.lab.stop.asked_by():
-                break  # what is missing shows in steady, before anything is injected
-            self.lab.clock.wait(TICK_S)
-        problems = [
-            f"{sli.name}: {problem}"
-            for sli in self.lab.scenario.slis.values()
-            if (problem := self.lab.metrics.problem_with(sli)) is not None
-        ]
-        if problems:
-            raise InvalidError(
-                "Prometheus cannot read a query of this scenario: " + "; ".join(problems) + ".",
-                "Correct it under `slis:`; nothing was injected.",
-            )
+        self.writes.mark(stack)
+        self.scraping.attach(stack)
 
     # -- 4
 
@@ -163,7 +142,7 @@ class _Run:
                 self._stop(kinds.ABORTED, by=by)
             raise
         self._event(LOAD_STARTED, zero=zero)
-        self.metrics_seen_at = self.lab.clock.now()
+        self.scraping.expect_answers()
         self._watch_until(zero + plan.warmup_s)
 
     def _steady(self) -> None:
@@ -174,10 +153,10 @@ class _Run:
         if not self.lab.scenario.injects:
             return
         now = self.lab.clock.now()
-        self._fetch(now)
+        self.scraping.read(self._load_began(now), now)
         so_far = self._evidence((*self.events, Event(at=now, kind=LOAD_STOPPING)))
         windows = phases(so_far.events, so_far.faults, plan)
-        for name, series in self.series.items():
+        for name, series in self.scraping.series.items():
             if series.problem:
                 self._stop(
                     kinds.STEADY_STOPPED,
@@ -231,10 +210,7 @@ class _Run:
 
     def _recovered(self) -> bool:
         now = self.lab.clock.now()
-        if now - self.series_asked_at >= METRICS_EVERY_S:
-            self.series_asked_at = now
-            conditions = [o.condition for o in self.lab.scenario.objectives]
-            self._fetch(now, {c.subject for c in conditions if isinstance(c, RecoveryLimit)})
+        self.scraping.read_recovery(self._load_began(now), now)
         # What was sent within the last timeout may still be on its way, and may still fail.
         known_until = now - self.lab.scenario.load.timeout_s
         so_far = self._evidence((*self.events, Event(at=known_until, kind=LOAD_STOPPING)))
@@ -285,18 +261,9 @@ class _Run:
         problem = self.lab.load.problem()
         if problem is not None:
             self._stop(kinds.LOAD_LOST, message=problem)
-        self._guard_metrics()
-
-    def _guard_metrics(self) -> None:
-        now = self.lab.clock.now()
-        if self.lab.metrics is None or now - self.metrics_asked_at < METRICS_EVERY_S:
-            return
-        self.metrics_asked_at = now
-        if self.lab.metrics.alive():
-            self.metrics_seen_at = now
-        elif now - self.metrics_seen_at > METRICS_PATIENCE_S:
-            message = f"Prometheus has not answered for {now - self.metrics_seen_at:.0f} s"
-            self._stop(kinds.METRICS_LOST, message=message)
+        silent = self.scraping.problem()
+        if silent is not None:
+            self._stop(kinds.METRICS_LOST, message=silent)
 
     # -- 8 and 9
 
@@ -327,11 +294,13 @@ class _Run:
             return
         self.lab.clock.wait(SETTLE_S)
         self._event(LOAD_STOPPING)
-        self._fetch(self.lab.clock.now())
+        now = self.lab.clock.now()
+        self.scraping.read(self._load_began(now), now)
 
     def _stop_load(self) -> None:
         if self.load_started:
             self.lab.load.stop()
+            self.writes.collect()
 
     def _restored(self) -> None:
         """The last look: heal whatever is still open, and say what is left."""
@@ -343,21 +312,8 @@ class _Run:
     def _left(self) -> list[str]:
         return [*self.restoration.left, *self.restoration.unreadable]
 
-    def _fetch(self, end: float, only: set[str] | None = None) -> None:
-        """Every series and alert until now, or the SLIs of these names only."""
-        if self.lab.metrics is None:
-            return
-        start = next((e.at for e in self.events if e.kind == LOAD_STARTED), end)
-        for sli in self.lab.scenario.slis.values():
-            if only is None or sli.name in only:
-                self.series[sli.name] = self.lab.metrics.series(sli, start, end)
-        if only is not None:
-            return
-        for objective in self.lab.scenario.objectives:
-            condition = objective.condition
-            if isinstance(condition, AlertExpectation):
-                name = condition.alert
-                self.alerts[name] = self.lab.metrics.alert(name, start, end)
+    def _load_began(self, else_at: float) -> float:
+        return next((e.at for e in self.events if e.kind == LOAD_STARTED), else_at)
 
     # -- the run's own story
 
@@ -388,12 +344,14 @@ class _Run:
             scenario=self.lab.scenario,
             events=tuple(self.events) if events is None else events,
             samples=self.lab.load.samples() if self.load_started else None,
-            series=dict(self.series),
-            alerts=dict(self.alerts),
+            series=dict(self.scraping.series),
+            alerts=dict(self.scraping.alerts),
             faults=self.lab.faults.records() if self.prepared else (),
             unreadable=self.restoration.unreadable,
             activities=self.lab.chaos.activities(),
             baselines=self.baselines,
+            ledger=self.writes.ledger,
+            found=dict(self.writes.found),
         )
 
 

@@ -20,6 +20,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from harness.durability.reconciliation import Copy, Found
+from harness.durability.stores import stored_ledger
 from harness.errors import InvalidError, StoreError
 from harness.evidence import BaselineRun, Evidence
 from harness.files import private_folder, write_durably
@@ -36,6 +38,8 @@ SAMPLES = "samples"
 SERIES = "samples/series.json"
 FAULTS = "faults.json"
 BASELINES = "baselines.json"
+WRITES = "writes"
+FOUND = "writes/found.json"
 RESULT = "result.json"
 MANIFEST = "manifest.json"
 LATEST = "latest"
@@ -163,6 +167,8 @@ def save_evidence(folder: RunFolder, evidence: Evidence) -> None:
         "activities": [asdict(a) for a in evidence.activities],
         "load_intact": evidence.samples is not None and evidence.samples.intact,
     }
+    if evidence.scenario.durability:
+        folder.write(FOUND, _json({name: asdict(f) for name, f in evidence.found.items()}))
     baselines = [
         {"run_id": b.run_id, "values": [[o, p, v] for (o, p), v in sorted(b.values.items())]}
         for b in evidence.baselines
@@ -199,6 +205,8 @@ def load_evidence(
             unreadable=tuple(faults["unreadable"]),
             activities=tuple(Activity(**a) for a in faults["activities"]),
             baselines=tuple(_baseline_in(b) for b in _read(path / BASELINES)),
+            ledger=stored_ledger(path / WRITES),
+            found=_found(path) if scenario.durability else {},
         )
         return evidence, facts_of(plan)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -262,7 +270,8 @@ def seal(path: Path) -> None:
 
 def _to_seal(path: Path) -> list[str]:
     found = (path / SAMPLES).glob("load.*")
-    return [*SEALED, *sorted(f"{SAMPLES}/{p.name}" for p in found)]
+    writes = (f"{WRITES}/{p.name}" for p in (path / WRITES).glob("*.json*"))
+    return [*SEALED, *sorted(f"{SAMPLES}/{p.name}" for p in found), *sorted(writes)]
 
 
 def verify(path: Path) -> None:
@@ -336,6 +345,14 @@ def _series_in(name: str, raw: Mapping[str, Any]) -> Series:
         problem=raw["problem"],
         problem_code=raw["problem_code"],
     )
+
+
+def _found(path: Path) -> dict[str, Found]:
+    """What was read back of each series of writes."""
+    return {
+        name: Found(**f | {"copies": tuple(Copy(**copy) for copy in f["copies"])})
+        for name, f in _read(path / FOUND).items()
+    }
 
 
 def _baseline_in(raw: Mapping[str, Any]) -> BaselineRun:

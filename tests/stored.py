@@ -11,6 +11,7 @@ from harness import store
 from harness.arrival_text import show as show_arrivals
 from harness.cli.documents import render_all
 from harness.conclusion import Conclusion, conclude
+from harness.durability import ledger
 from harness.evidence import Evidence
 from harness.load.plan import LoadPlan
 from harness.model import FaultSpec
@@ -56,6 +57,8 @@ def write(
         folder.write("samples/load.json", json.dumps(header).encode())
         folder.write("samples/load.names", b"".join(json.dumps(n).encode() + b"\n" for n in names))
         folder.write("samples/load.bin", found.samples.records.tobytes())
+    if found.ledger is not None:
+        folder.write("writes/ledger.0.jsonl", ledger.written(found.ledger.attempts, "golden"))
     store.save_evidence(folder, found)
     conclusion = conclude(found, store.facts_of(plan))
     for name, data in render_all(conclusion).items():

@@ -21,9 +21,11 @@ from harness.cli.interrupts import Interrupts
 from harness.cli.project import Permission, parse_all, permitted, root_of
 from harness.cli.target import target_of
 from harness.conclusion import Conclusion, conclude
+from harness.durability import order as orders
+from harness.durability.stores import WriteStores
 from harness.errors import ExitCode, InvalidError
 from harness.evidence import Evidence
-from harness.files import lever, project_root
+from harness.files import lever, private_folder, project_root
 from harness.handed_on import handed_on
 from harness.load.locust import LocustLoad
 from harness.model import Scenario
@@ -188,7 +190,8 @@ def execute(
                     root,
                     folder.path / store.SAMPLES,
                     seed=plan["seed"],
-                    environment=handed_on(os.environ, (*scenario.environment, *scenario.secrets)),
+                    environment=handed_on(os.environ, (*scenario.environment, *scenario.secrets))
+                    | _recorded(scenario, folder),
                     redactor=kept,
                     tell=words.note,
                     given_up=lambda: interrupts.asked_by() is not None,
@@ -199,6 +202,7 @@ def execute(
                 store=folder,
                 watcher=_Watcher(view, kept),
                 guards=allowed.guards,
+                writes=WriteStores(folder.path / store.WRITES, kept.text),
             )
             # What is judged is what is stored, so that judging again gives the same.
             evidence = kept.data(run(lab, known))
@@ -226,6 +230,15 @@ def _plan(scenario: Scenario, folder: store.RunFolder, chaos: ChaosToolkit) -> d
         "environment": surroundings.environment(scenario.stack.driver, compared),
         "candidate": surroundings.candidate(root_of(scenario)),
     }
+
+
+def _recorded(scenario: Scenario, folder: store.RunFolder) -> dict[str, str]:
+    """What a load process needs to put the scenario's writes on record."""
+    if not scenario.durability:
+        return {}
+    kept_in = private_folder(folder.path / store.WRITES)
+    asked = orders.order(kept_in, folder.run_id, scenario.durability)
+    return {orders.ENVIRONMENT: asked.dump()}
 
 
 def _publish(folder: store.RunFolder, conclusion: Conclusion) -> None:

@@ -55,3 +55,9 @@ def load(text: str) -> RecordOrder:
 def file_name(worker: int) -> str:
     """The ledger of one worker inside the folder."""
     return f"ledger.{worker}.jsonl"
+
+
+def worker_of(name: str) -> int:
+    """The worker whose ledger has that name; -1 for a name that no worker gives."""
+    number = name.removeprefix("ledger.").removesuffix(".jsonl")
+    return int(number) if number.isdecimal() else -1

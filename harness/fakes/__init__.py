@@ -22,6 +22,7 @@ from harness.fakes.ports import (
     FakeWatcher,
 )
 from harness.fakes.world import EPOCH, World, healthy
+from harness.fakes.writes import FakeWrites
 from harness.model import Scenario
 from harness.ports import Lab
 
@@ -41,4 +42,5 @@ def lab(world: World, scenario: Scenario) -> Lab:
         metrics=None if scenario.client_side_only else FakeMetrics(world),
         store=FakeStore(world),
         watcher=FakeWatcher(world),
+        writes=FakeWrites(world),
     )

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from harness.descriptor import Edge, Service, StackDescriptor
+from harness.durability.ledger import Ledger
+from harness.durability.reconciliation import Copy
 from harness.model import Event, FaultRecord
 from harness.ports import Progress, Restoration
 from harness.samples import RequestOutcome
@@ -72,6 +74,9 @@ class World:
     series_problem: str = ""
     load_problem: str | None = None
     loaded_url: str = ""
+    ledger: Ledger | None = None
+    copies: Callable[[World], tuple[Copy, ...]] = lambda _world: ()
+    store_problem: str = ""
     residue: Restoration = field(default_factory=Restoration)
     descriptor: StackDescriptor = field(default_factory=descriptor)
     target: str = EDGE

@@ -122,16 +122,18 @@ def on_request(**event: Any) -> None:
         stamp = _stamp(journey, now - took_s)
     # Inside a `with` block Locust reports at its end; the answer was there before.
     completed = min(now, stamp.at + took_s) if took_s else now
-    record_request(
+    response = event.get("response")
+    outcome = record_request(
         engine,
         stamp,
         name=event["name"],
         completed=completed,
-        response=event.get("response"),
+        response=response,
         error=event.get("exception"),
         size=int(event.get("response_length") or 0),
         times=context.get(STREAM),
     )
+    answered_by(context, status_of(response), outcome, response, completed)
 
 
 def record_request(
@@ -144,9 +146,9 @@ def record_request(
     error: BaseException | str | None,
     size: int,
     times: StreamTimes | None = None,
-) -> None:
+) -> RequestOutcome:
     """Record how a request ended, and tell its journey; of a stream also its waits."""
-    status = int(getattr(response, "status_code", 0) or 0)
+    status = status_of(response)
     outcome = classify(error, status, degraded=_is_degraded(response))
     if outcome < FIRST_BAD and completed - stamp.at > engine.plan.timeout_s:
         outcome = RequestOutcome.TIMEOUT
@@ -154,7 +156,6 @@ def record_request(
         engine.watch.own_errors += 1
     if stamp.journey is not None:
         stamp.journey.met(outcome)
-    answered_by(context, status, outcome, response, completed)
     ends = {Kind.REQUEST: completed}
     if times is not None:
         # A stream that never began has waited for its first token until it ended.
@@ -174,6 +175,12 @@ def record_request(
             status=status,
             outcome=outcome,
         )
+    return outcome
+
+
+def status_of(response: Any) -> int:
+    """The HTTP status of an answer; 0 where there is none."""
+    return int(getattr(response, "status_code", 0) or 0)
 
 
 def mark_degraded(response: Any) -> None:

@@ -238,20 +238,41 @@ def alerts(result: Result) -> Table:
     return Table(title="Alerts", header=header, rows=rows, right=frozenset((3,)))
 
 
+_WRITES = ("acknowledged", "present", "lost", "duplicated", "corrupted", "reordered", "unknown")
+
+
 def durability(result: Result) -> Table:
-    """Acknowledged writes, reconciled after the fault."""
-    keys = ("store", "acknowledged", "present", "lost", "duplicated", "unknown")
+    """Acknowledged writes, reconciled after the fault; a dash for what nobody counted."""
     rows = tuple(
-        (clean(d["store"]), *(f"{d[key]:,}" for key in keys[1:])) for d in result["durability"]
+        (clean(d["name"]), clean(d["store"]), *(_counted(d[key]) for key in _WRITES), _rpo(d))
+        for d in result["durability"]
     )
-    kinds = tuple("fail" if d["lost"] or d["duplicated"] else "" for d in result["durability"])
+    kinds = tuple(_harm(d) for d in result["durability"])
     return Table(
         title="Acknowledged writes",
-        header=keys,
+        header=("series", "store", *_WRITES, "RPO"),
         rows=rows,
-        right=frozenset(range(1, 6)),
+        right=frozenset(range(2, 10)),
         kinds=kinds,
     )
+
+
+def _counted(count: int | None) -> str:
+    return "–" if count is None else f"{count:,}"
+
+
+def _harm(series: Result) -> str:
+    if any(series[key] for key in ("lost", "duplicated", "corrupted", "reordered")):
+        return "fail"
+    return "inconclusive" if series["problem"] else ""
+
+
+def _rpo(series: Result) -> str:
+    """As an interval; 0 s when nothing is lost."""
+    low, high = series["rpo_low_s"], series["rpo_high_s"]
+    if low is None or high is None:
+        return "–"
+    return f"{high:.0f} s" if low == high else f"{low:.1f} to {high:.1f} s"
 
 
 def details(result: Result) -> tuple[Table, ...]:

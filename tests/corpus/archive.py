@@ -23,6 +23,8 @@ KEPT = (
     "samples/load.json",
     "samples/load.names",
     "samples/load.bin",
+    "writes/ledger.0.jsonl",
+    store.FOUND,
 )
 
 
