@@ -28,6 +28,7 @@ from harness.objectives import RUN_STATS, show
 from harness.recovery_checks import recovery_check, steady_conditions
 from harness.samples import Kind
 from harness.series_checks import judge_threshold
+from harness.waiver_checks import with_waivers
 
 
 def steady_checks(evidence: Evidence, windows: Windows) -> tuple[Check, ...]:
@@ -38,7 +39,7 @@ def steady_checks(evidence: Evidence, windows: Windows) -> tuple[Check, ...]:
         if isinstance(condition, Threshold) and Phase.STEADY in condition.phases:
             only_steady = replace(condition, phases=(Phase.STEADY,))
             checks += _safely(objective, only_steady, windows, evidence)
-    return tuple(checks)
+    return with_waivers(checks, evidence)
 
 
 def all_checks(evidence: Evidence, windows: Windows) -> tuple[Check, ...]:
@@ -50,7 +51,7 @@ def all_checks(evidence: Evidence, windows: Windows) -> tuple[Check, ...]:
             found = tuple(_spare_if_cut_short(c, evidence, windows) for c in found)
         checks += found
     spared = (_spare_if_cut_short(c, evidence, windows) for c in _bystanders(evidence, windows))
-    return (*checks, *spared)
+    return with_waivers((*checks, *spared), evidence)
 
 
 def _irrefutable(condition: Condition) -> bool:

@@ -16,6 +16,7 @@ from harness.durability.series import WriteSeries
 from harness.errors import InvalidError
 from harness.offered import LoadSpec as LoadSpec  # noqa: PLC0414 - a part of the model
 from harness.slis import Sli
+from harness.waivers import Waiver
 
 
 class Outcome(StrEnum):
@@ -218,6 +219,7 @@ class Scenario:
     environment: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
     durability: tuple[WriteSeries, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
 
     @property
     def injects(self) -> bool:
@@ -309,7 +311,8 @@ class Check:
     """One objective judged in one phase.
 
     ``observed``, ``low``, ``high`` and ``limit`` are in ``unit``; ``low`` and ``high`` bound
-    the observed value (95 % one-sided each in steady, a census elsewhere).
+    the observed value (95 % one-sided each in steady, a census elsewhere). ``waiver`` is the
+    one that covers what the check found.
     """
 
     objective: str
@@ -325,6 +328,12 @@ class Check:
     gate: Gate = Gate.FAIL
     code: str = ""
     remedy: str = ""
+    waiver: Waiver | None = None
+
+    @property
+    def gates(self) -> bool:
+        """Whether its outcome decides: neither ``gate: warn`` nor a waiver softens it."""
+        return self.gate is Gate.FAIL and self.waiver is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

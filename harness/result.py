@@ -35,9 +35,11 @@ from harness.samples import (
     within,
 )
 from harness.verdict import exit_code
+from harness.waiver_checks import Standing, standings
+from harness.waivers import Waiver
 from harness.witnesses import Comparison, comparisons
 
-SCHEMA_VERSION = "1.1.0"
+SCHEMA_VERSION = "1.2.0"
 QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999}
 
 
@@ -69,6 +71,7 @@ def document(
         "candidate": dict(facts.candidate),
         "verdict": _verdict(verdict),
         "checks": [_check(c) for c in checks],
+        "waivers": [_standing(s) for s in standings(checks, evidence)],
         "phases": [_phase(p, w, evidence.samples) for p, w in windows.items()],
         "faults": [_fault(f) for f in evidence.faults],
         "recovery": [_recovery(r) for r in recoveries],
@@ -142,7 +145,21 @@ def _check(check: Check) -> dict[str, Any]:
         "code": check.code,
         "because": check.because,
         "remedy": check.remedy,
+        "waiver": None if check.waiver is None else _waiver(check.waiver),
     }
+
+
+def _waiver(waiver: Waiver) -> dict[str, Any]:
+    return {
+        "reason": waiver.reason,
+        "owner": waiver.owner,
+        "expires": waiver.expires.isoformat(),
+    }
+
+
+def _standing(standing: Standing) -> dict[str, Any]:
+    waiver = standing.waiver
+    return {"check": waiver.check, "state": standing.state, **_waiver(waiver)}
 
 
 def _fault(fault: FaultRecord) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from harness.errors import DirtyError, HarnessError, InvalidError, LoadError, St
 from harness.evidence import BaselineRun, Evidence
 from harness.guards import refuse_stack
 from harness.live import figures, tripped
-from harness.model import Event, Gate, Outcome, Phase, RecoveryLimit, worst
+from harness.model import Event, Outcome, Phase, RecoveryLimit, worst
 from harness.objectives import show
 from harness.ports import Lab, Progress, Restoration
 from harness.reading_back import ReadBack
@@ -164,7 +164,7 @@ class _Run:
                     code=series.problem_code or "no_data",
                     message=f"SLI {name} gave nothing to go by in steady: {series.problem}",
                 )
-        outcomes = tuple(c.outcome for c in steady_checks(so_far, windows) if c.gate is Gate.FAIL)
+        outcomes = tuple(c.outcome for c in steady_checks(so_far, windows) if c.gates)
         if outcomes and worst(outcomes) is not Outcome.PASS:
             self._stop(kinds.STEADY_STOPPED, outcome=worst(outcomes))
 

@@ -53,7 +53,7 @@ def judge_run(evidence: Evidence, checks: Sequence[Check], windows: Windows) -> 
     elif gaps:
         outcome = Outcome.INCONCLUSIVE
     else:
-        gated = tuple(c.outcome for c in checks if c.gate is Gate.FAIL)
+        gated = tuple(c.outcome for c in checks if c.gates)
         outcome = worst(gated)
     return Verdict(
         evidence=outcome,
@@ -102,7 +102,7 @@ def _failures(evidence: Evidence, checks: Sequence[Check]) -> tuple[Reason, ...]
         reasons.append(Reason("abort_condition", message))
     stopped = first(evidence.events, kinds.STEADY_STOPPED)
     for check in checks:
-        if check.outcome is Outcome.FAIL and check.gate is Gate.FAIL:
+        if check.outcome is Outcome.FAIL and check.gates:
             early = stopped is not None and check.phase == Phase.STEADY
             code = "steady_state_violated" if early else check.code or "limit_violated"
             reasons.append(Reason(code, _sentence(check)))
@@ -127,7 +127,7 @@ def _gaps(
         reasons.append(_not_restored(evidence))
     if Phase.STEADY not in windows:
         reasons.append(Reason("nothing_ran", "the run never reached its steady phase"))
-    if not any(c.gate is Gate.FAIL for c in checks):
+    if not any(c.gates for c in checks):
         message = "no objective was judged that could fail"
         reasons.append(Reason("no_objectives", message, "Add objectives to the scenario."))
     if evidence.scenario.injects and termination is Termination.COMPLETED:
@@ -135,7 +135,7 @@ def _gaps(
         reasons += _unjudged(evidence, checks)
     reasons += _load_gaps(evidence, windows)
     for check in checks:
-        if check.outcome is Outcome.INCONCLUSIVE and check.gate is Gate.FAIL:
+        if check.outcome is Outcome.INCONCLUSIVE and check.gates:
             reasons.append(Reason(check.code, _sentence(check), check.remedy))
     return tuple(reasons)
 
@@ -185,16 +185,23 @@ def _not_restored(evidence: Evidence) -> Reason:
 def _unjudged(evidence: Evidence, checks: Sequence[Check]) -> list[Reason]:
     """Well before and well again after: a pass needs something that could have said no."""
     reasons = []
-    if not any(c.phase == Phase.STEADY and c.gate is Gate.FAIL for c in checks):
-        message = "no objective says what steady state is"
+    if not any(c.phase == Phase.STEADY and c.gates for c in checks):
+        waived = any(c.phase == Phase.STEADY and c.waiver for c in checks)
+        message = f"no objective{_THAT_GATES[waived]} says what steady state is"
         remedy = "Add an objective `during steady`."
         reasons.append(Reason("steady_state_not_judged", message, remedy))
-    conditions = [o.condition for o in evidence.scenario.objectives if o.gate is Gate.FAIL]
-    if not any(_looks_after(c) for c in conditions):
-        message = "no objective looks at the time after the fault"
+    gating = [o for o in evidence.scenario.objectives if o.gate is Gate.FAIL]
+    looking = {o.text for o in gating if _looks_after(o.condition)}
+    waived_after = {c.objective for c in checks if c.waiver and c.phase in _AFTERWARDS} & looking
+    if looking == waived_after:
+        message = f"no objective{_THAT_GATES[bool(looking)]} looks at the time after the fault"
         remedy = "Add `recovery < 30s`, or an objective `during after`."
         reasons.append(Reason("recovery_not_judged", message, remedy))
     return reasons
+
+
+_THAT_GATES = {False: "", True: " that is not waived"}
+_AFTERWARDS = (Phase.AFTER, "end", "")  # phases of checks on the time after the fault
 
 
 def _looks_after(condition: Condition) -> bool:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from harness.safety import Safety
 from harness.scenario import undecidable
 from harness.scenario.resolve import resolved
 from harness.units import parse_duration_s
+from harness.waiver_checks import waiver_warnings
 
 QUICKSTART = Path("scenarios/quickstart.yaml")
 WORST_FIRST = tuple(ExitCode)
@@ -90,9 +92,13 @@ def validate(files: tuple[Path, ...], profile: str | None, overrides: tuple[str,
     """
     for path, scenario in zip(files, parse_all(files, profile, overrides), strict=True):
         words.say(f"{path}: valid: {scenario.name}, {len(scenario.objectives)} objectives")
-        for warning in undecidable(scenario):
+        for warning in (*undecidable(scenario), *waiver_warnings(scenario, _today())):
             words.note(f"{path}: warning: {warning}")
     return ExitCode.PASS
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def deadline_s(text: str | None) -> float | None:
@@ -177,6 +183,8 @@ def execute(
     known = baselines.accepted(Path("results/baselines"), scenario.name, key)
     target = target_of(scenario.stack, request.defects, root, words.note)
     words.note(f"{scenario.name}: run {folder.run_id}")
+    for warning in waiver_warnings(scenario, _today()):
+        words.note(f"{scenario.name}: warning: {warning}")
     with Interrupts(lever(), request.deadline_s) as interrupts:
         view = make_view(sys.stderr)
         try:

@@ -39,11 +39,16 @@ def _why(result: Result) -> str:
 
 
 def _passed(result: Result) -> str:
-    gated = [c for c in result["checks"] if c["gate"] == "fail"]
+    waived = [c["waiver"] for c in result["checks"] if c["waiver"] is not None]
+    gated = [c for c in result["checks"] if c["gate"] == "fail" and c["waiver"] is None]
     words = f"all {len(gated)} checks held" if len(gated) != 1 else "the only check held"
     warned = [c for c in result["checks"] if c["gate"] == "warn" and c["outcome"] != "pass"]
     if warned:
         words += f", with {len(warned)} {'warning' if len(warned) == 1 else 'warnings'}"
+    if waived:
+        owners = ", ".join(dict.fromkeys(clean(w["owner"]) for w in waived))
+        soonest = clean(min(w["expires"] for w in waived))
+        words += f"; {len(waived)} waived until {soonest} by {owners}"
     recovered = [recovery_words(r) for r in result["recovery"]]
     return "; ".join([words, *recovered[:2]])
 
@@ -108,7 +113,7 @@ def loose_reasons(result: Result) -> tuple[Mapping[str, str], ...]:
 
     A reason that cannot be matched counts as loose: shown twice is better than not at all.
     """
-    told = {_sentence(c) for c in result["checks"] if c["gate"] == "fail"}
+    told = {_sentence(c) for c in result["checks"] if c["gate"] == "fail" and not c["waiver"]}
     verdict = result["verdict"]
     loose = [r for r in verdict["reasons"] if r["message"] not in told]
     if verdict["restoration"] != "clean" and not any(r["code"] == NOT_RESTORED for r in loose):

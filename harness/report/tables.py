@@ -55,6 +55,8 @@ def _check(check: Mapping[str, Any]) -> Row:
     because = clean(check["because"])
     if check["gate"] == "warn" and check["outcome"] != "pass":
         because += " (gate: warn)"
+    if check["waiver"] is not None:
+        because += f" (waived by {_waiver(check['waiver'])})"
     if check["remedy"]:
         because += f" → {clean(check['remedy'])}"
     return (
@@ -64,6 +66,25 @@ def _check(check: Mapping[str, Any]) -> Row:
         value(check["observed"], unit, beside=limit),
         value(limit, unit),
         because,
+    )
+
+
+def _waiver(waiver: Mapping[str, Any]) -> str:
+    return clean(f"{waiver['owner']} until {waiver['expires']}: {waiver['reason']}")
+
+
+def waivers(result: Result) -> Table:
+    """Each waiver of the scenario, whether it covered something, was not needed, or is over."""
+    found = result["waivers"]
+    return Table(
+        title="Waivers",
+        header=("state", "check", "owner", "expires", "reason"),
+        rows=tuple(
+            tuple(clean(w[key]) for key in ("state", "check", "owner", "expires", "reason"))
+            for w in found
+        ),
+        kinds=tuple("inconclusive" if w["state"] == "expired" else "" for w in found),
+        prose=True,
     )
 
 
@@ -277,5 +298,5 @@ def _rpo(series: Result) -> str:
 
 def details(result: Result) -> tuple[Table, ...]:
     """Every table but the checks, in reading order, those with something in them."""
-    makers = (phases, faults, recovery, durability, baseline, witnesses, alerts)
+    makers = (waivers, phases, faults, recovery, durability, baseline, witnesses, alerts)
     return tuple(table for table in (make(result) for make in makers) if table.rows)

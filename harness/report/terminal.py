@@ -16,7 +16,13 @@ from harness.report.headline import headline, loose_reasons
 from harness.report.words import clean, exit_meaning, verdict_kind
 
 # The sixteen colours only: they follow the reader's own theme, light or dark.
-STYLES = {"pass": "green", "fail": "bold red", "inconclusive": "yellow", "warn": "yellow"}
+STYLES = {
+    "pass": "green",
+    "fail": "bold red",
+    "inconclusive": "yellow",
+    "warn": "yellow",
+    "waived": "yellow",
+}
 
 
 def summary(result: Mapping[str, Any], width: int = 100, color: bool = True) -> str:

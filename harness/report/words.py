@@ -37,6 +37,7 @@ _OUTCOMES = {
     "fail": ("✗", "FAIL"),
     "inconclusive": ("?", "inconclusive"),
     "warn": ("!", "WARN"),
+    "waived": ("!", "WAIVED"),
 }
 # Control characters, lone surrogates, non-characters, and what reorders or hides text.
 _UNSAFE = re.compile(
@@ -127,7 +128,9 @@ def between(start: str | None, end: str | None) -> float | None:
 
 
 def outcome_kind(check: Mapping[str, Any]) -> str:
-    """``pass``, ``fail``, ``inconclusive``, or ``warn`` for a failure that does not gate."""
+    """``pass``, ``fail``, ``inconclusive``; ``warn`` or ``waived`` for what does not gate."""
+    if check["waiver"] is not None:
+        return "waived"
     outcome = str(check["outcome"])
     return "warn" if outcome == "fail" and check["gate"] == "warn" else outcome
 

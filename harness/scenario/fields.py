@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import (
@@ -34,6 +35,7 @@ RATE_PATTERN = rf"^(?:\s*\d+(?:\.\d+)?\s*/\s*(?:s|m|h)\s*|{_VARIABLE})$"
 REQUEST_PATTERN = r"^(?:GET|HEAD) /\S*$"
 SHARE_PATTERN = rf"^(?:\s*{_NUMBER}\s*%\s*|{_VARIABLE})$"
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_-]*$"
+DAY_PATTERN = r"^\d{4}-\d{2}-\d{2}$"
 
 
 def _text(value: object, kind: str) -> str:
@@ -113,6 +115,17 @@ def _argument(value: object) -> str | int | float:
     return value
 
 
+def _day(value: object) -> str:
+    text = _text(value, "a day such as 2026-12-31")
+    try:
+        if re.fullmatch(DAY_PATTERN, text) is None:
+            raise ValueError
+        date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{quoted(text)} is no day; write it as 2026-12-31") from None
+    return text
+
+
 def inside_project(text: str) -> bool:
     """Whether a path can be one below the project's root."""
     return bool(text) and not text.startswith(("/", "~")) and ".." not in text.split("/")
@@ -149,6 +162,12 @@ ProjectFile = Annotated[
 ]
 Argument = Annotated[Any, PlainValidator(_argument), WithJsonSchema({"type": ["string", "number"]})]
 Text = Annotated[str, StringConstraints(min_length=1)]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"\S")]
+Day = Annotated[
+    str,
+    BeforeValidator(_day),
+    WithJsonSchema({"type": "string", "format": "date", "pattern": DAY_PATTERN}),
+]
 UrlPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]

@@ -10,6 +10,7 @@ from harness.scenario.tree import Node, at
 
 #: What identifies the file, and what a profile is part of.
 FIXED = ("version", "name", "profiles")
+REVIEWED = "waivers"
 _OVERRIDE = re.compile(r"([^=\s]+?)\s*=(.*)", re.DOTALL)
 
 
@@ -61,6 +62,9 @@ def override(root: Node, text: str) -> tuple[Node, list[Problem]]:
     parts = match[1].split(".") if match else []
     if match is None or not all(parts) or len(parts) > MAX_DEPTH:
         message = "expected key.path=value, such as load.arrivals=50/s"
+        return root, [Problem(mark, message)]
+    if parts[0] == REVIEWED:
+        message = "waivers are reviewed in the file; they cannot be given on the command line"
         return root, [Problem(mark, message)]
     value, problems = read(match[2], option=option) if match[2].strip() else (None, [])
     if problems:

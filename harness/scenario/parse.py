@@ -29,6 +29,7 @@ from harness.scenario.schema import ScenarioFile
 from harness.scenario.sections import Master, Stack
 from harness.scenario.sizing import RAMP_UP_S, users_needed
 from harness.scenario.tree import Node, at, key_mark
+from harness.scenario.waivers import check_waivers, waiver_of
 
 
 def parse(
@@ -106,6 +107,7 @@ def _validated(
     file, found = shape.validate(root)
     found += checks.check(root, exists)
     found += conditions.check_conditions(root)
+    found += check_waivers(root)
     found += refusals(root)
     # A value whose variable is not set is wrong for that reason alone.
     return file, problems + [problem for problem in found if problem.mark not in unset]
@@ -154,6 +156,7 @@ def _scenario(file: ScenarioFile, path: str) -> Scenario:
     peak = 0.0 if arrivals is None else arrivals.peak_per_s
     users = load.users or load.max_in_flight or users_needed(peak, load.timeout)
     aborts = [parse_objective(line) for line in file.abort]
+    objectives = tuple(_objective(line.check, line.gate) for line in file.objectives)
     return Scenario(
         name=file.name,
         path=path,
@@ -179,7 +182,7 @@ def _scenario(file: ScenarioFile, path: str) -> Scenario:
             after_s=phases.after,
         ),
         slis={name: sli.sli(name) for name, sli in file.slis.items()},
-        objectives=tuple(_objective(line.check, line.gate) for line in file.objectives),
+        objectives=objectives,
         abort=tuple(condition for condition in aborts if isinstance(condition, Threshold)),
         only_affects=tuple(file.only_affects),
         client_side_only=file.metrics == "none",
@@ -188,6 +191,7 @@ def _scenario(file: ScenarioFile, path: str) -> Scenario:
         environment=tuple(dict.fromkeys(file.environment)),
         secrets=tuple(dict.fromkeys(file.secrets)),
         durability=tuple(s.series(name) for name, s in (file.durability or {}).items()),
+        waivers=tuple(waiver_of(entry, objectives) for entry in file.waivers),
     )
 
 

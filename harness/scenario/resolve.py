@@ -10,6 +10,7 @@ from harness.model import LoadSpec, Objective, Quantity, Scenario, Unit
 from harness.objectives import show
 from harness.slis import Sli
 from harness.units import show_duration, show_quantity
+from harness.waivers import Waiver
 
 
 def resolved(scenario: Scenario) -> dict[str, Any]:
@@ -57,6 +58,8 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
         document["environment"] = list(scenario.environment)
     if scenario.secrets:
         document["secrets"] = list(scenario.secrets)
+    if scenario.waivers:
+        document["waivers"] = [_waiver(waiver) for waiver in scenario.waivers]
     literal: dict[str, Any] = _literal(document)
     return literal
 
@@ -140,3 +143,12 @@ def _writes(series: WriteSeries) -> dict[str, Any]:
 
 def _objective(objective: Objective) -> dict[str, str]:
     return {"check": objective.text, "gate": str(objective.gate)}
+
+
+def _waiver(waiver: Waiver) -> dict[str, str]:
+    return {
+        "check": waiver.check,
+        "reason": waiver.reason,
+        "owner": waiver.owner,
+        "expires": waiver.expires.isoformat(),
+    }

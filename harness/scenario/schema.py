@@ -24,6 +24,7 @@ from harness.scenario.sections import (
     Phases,
     SliQuery,
     Stack,
+    WaivedCheck,
 )
 
 ABORT_HELP = (
@@ -107,6 +108,21 @@ class ScenarioFile(Shape):
     objectives: Annotated[list[ObjectiveLine], Field(min_length=1)] = Field(
         description="What must hold. " + OBJECTIVE_HELP, examples=[OBJECTIVE_EXAMPLES[:2]]
     )
+    waivers: list[WaivedCheck] = Field(
+        default_factory=list,
+        description="Checks whose violation is known and does not decide for now. Each is shown in "
+        "every report; none can be given on the command line.",
+        examples=[
+            [
+                {
+                    "check": "orders.p99 < 250ms during after",
+                    "reason": "SHOP-123: the cache warms too slowly",
+                    "owner": "team-checkout",
+                    "expires": "2026-12-31",
+                }
+            ]
+        ],
+    )
     only_affects: list[Text] = Field(
         default_factory=list,
         description="Journeys that the fault may harm; harm to any other fails the run. Empty: "
@@ -166,4 +182,5 @@ SECTIONS: Mapping[str, type[Shape]] = {
     "slis": SliQuery,
     "durability": Durability,
     "objectives": GatedObjective,
+    "waivers": WaivedCheck,
 }

@@ -12,7 +12,9 @@ from harness.arrival_text import FORMS
 from harness.durability.series import DEFAULT_SETTLE_S, SCHEMES, WriteSeries
 from harness.scenario.fields import (
     ArrivalPlan,
+    Day,
     Duration,
+    Line,
     LongerDuration,
     ProjectFile,
     Request,
@@ -417,4 +419,21 @@ class GatedObjective(Shape):
         default="fail",
         description="`fail`: a failed check fails the run. `warn`: it is reported only.",
         examples=["warn"],
+    )
+
+
+class WaivedCheck(Shape):
+    """A known violation that somebody answers for until a day; after it the check is red again."""
+
+    check: Text = Field(
+        description="An objective of this file, with all of its phases or with some of them. Only "
+        "what it finds is covered: not missing evidence, restoration or an abort condition.",
+        examples=["orders.p99 < 250ms during after"],
+    )
+    reason: Line = Field(
+        description="Why it may be so for now.", examples=["SHOP-123: the cache warms too slowly"]
+    )
+    owner: Line = Field(description="Who answers for it.", examples=["team-checkout"])
+    expires: Day = Field(
+        description="The last day (UTC) on which it holds.", examples=["2026-12-31"]
     )

@@ -194,6 +194,16 @@ BASELINE = edited(
 SLOW, SLOWER = (0.400, GOOD), (1.500, GOOD)
 STABLE = tuple(0.019 + n / 10_000 for n in range(10))
 
+SLOW_AFTERWARDS = between(HEALED + 1, HEALED + 100, SLOW, "recommendations")
+
+
+def waiving(expires: str) -> str:
+    """The slowness of a bystander after the fault is waived until a day; runs are of 2023-11-14."""
+    check = "recommendations.p99 < 250ms during after"
+    waiver = f"{{check: {check}, reason: SHOP-1, owner: team-x, expires: {expires}}}"
+    return f"{SCENARIO}waivers: [{waiver}]\n"
+
+
 STORIES: dict[str, Story] = {
     "healthy": Story("PASS"),
     "client-side-only": Story("PASS", scenario=NO_METRICS),
@@ -218,6 +228,15 @@ STORIES: dict[str, Story] = {
         scenario=edited(
             "- faults.max >= 1 during fault", "- {check: faults.max >= 2 during fault, gate: warn}"
         ),
+    ),
+    "a-waived-violation-does-not-decide": Story(
+        "PASS", scenario=waiving("2023-11-14"), world=lambda: world(SLOW_AFTERWARDS)
+    ),
+    "a-waiver-that-is-over-covers-nothing": Story(
+        "FAIL",
+        ("limit_violated",),
+        scenario=waiving("2023-11-13"),
+        world=lambda: world(SLOW_AFTERWARDS),
     ),
     "no-baseline-yet-only-warns": Story("PASS", scenario=BASELINE),
     "as-good-as-the-baseline": Story("PASS", scenario=BASELINE, change=accepted(*STABLE)),

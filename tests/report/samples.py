@@ -345,6 +345,7 @@ FIXED: dict[str, Any] = {
             "code": "",
             "because": "0 of 1,200 requests took 250ms or more; 12 may",
             "remedy": "",
+            "waiver": None,
         },
         {
             "objective": "orders.errors < 1% during fault",
@@ -360,8 +361,10 @@ FIXED: dict[str, Any] = {
             "code": "limit_violated",
             "because": "812 of 812 requests failed (812 http_5xx)",
             "remedy": "",
+            "waiver": None,
         },
     ],
+    "waivers": [],
     "phases": [
         {
             "phase": "steady",
