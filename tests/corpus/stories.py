@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.durability.ledger import Attempt, Ledger, WriteOutcome
+from harness.durability.reconciliation import Copy
 from harness.evidence import BaselineRun, Evidence
 from harness.fakes import EPOCH, World
 from harness.model import FaultRecord
@@ -204,7 +206,70 @@ def waiving(expires: str) -> str:
     return f"{SCENARIO}waivers: [{waiver}]\n"
 
 
+WRITES = edited(
+    "objectives:\n",
+    """durability:
+  orders: {writes: POST /orders, read: postgres.orders, key: order_id, fields: [item]}
+objectives:
+  - orders.lost == 0
+  - orders.duplicated == 0
+  - orders.corrupted == 0
+""",
+)
+#: Four orders a second; every ninth was answered by nobody.
+ATTEMPTS = tuple(
+    Attempt(
+        worker=0,
+        sequence=n,
+        series="orders",
+        key=f"golden-0-{n:07d}",
+        sent_at=EPOCH + n / 4,
+        checksum=f"{n:016x}",
+        outcome=WriteOutcome.UNKNOWN if n % 9 == 8 else WriteOutcome.ACKNOWLEDGED,
+        answered_at=None if n % 9 == 8 else EPOCH + n / 4 + 1 / 64,
+    )
+    for n in range(160)
+)
+KEPT = tuple(
+    Copy(key=a.key, checksum=a.checksum) for a in ATTEMPTS if a.outcome is WriteOutcome.ACKNOWLEDGED
+)
+
+
+def writing(copies: tuple[Copy, ...] = KEPT, **changes: Any) -> Callable[[], World]:
+    """Orders are taken beside everything else, and these are there afterwards."""
+    kept = {"ledger": Ledger(attempts=ATTEMPTS), "copies": lambda _world: copies}
+    return lambda: world(**(kept | changes))
+
+
 STORIES: dict[str, Story] = {
+    "every-acknowledged-write-is-there-once": Story("PASS", world=writing(), scenario=WRITES),
+    "acknowledged-writes-are-lost": Story(
+        "FAIL", ("writes_lost",), world=writing((*KEPT[:70], *KEPT[83:])), scenario=WRITES
+    ),
+    "writes-are-doubled-and-corrupted": Story(
+        "FAIL",
+        ("writes_duplicated", "writes_corrupted"),
+        world=writing((*KEPT, *KEPT[90:93], replace(KEPT[5], checksum="other"))),
+        scenario=WRITES,
+    ),
+    "the-writes-could-not-be-read-back": Story(
+        "INCONCLUSIVE",
+        ("durability_not_read",),
+        world=writing(on_tick=at(40, store_problem="127.0.0.1:5432 cannot be reached")),
+        scenario=WRITES,
+    ),
+    "a-write-is-lost-and-the-generator-died": Story(
+        "FAIL",
+        ("writes_lost", "load_lost", "phase_not_reached"),
+        world=writing(KEPT[1:], on_tick=at(35, load_problem="Locust ended with status -9")),
+        scenario=WRITES,
+    ),
+    "nothing-was-acknowledged": Story(
+        "INCONCLUSIVE",
+        ("no_acknowledged_writes",),
+        world=writing((), ledger=Ledger()),
+        scenario=WRITES,
+    ),
     "healthy": Story("PASS"),
     "client-side-only": Story("PASS", scenario=NO_METRICS),
     "never-degraded": Story(
