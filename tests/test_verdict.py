@@ -31,6 +31,7 @@ from harness.model import (
     Verdict,
     worst,
 )
+from harness.offered import LoadMaster
 from harness.samples import RECORD, Kind, Records, RequestOutcome, SeriesName
 from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED
 from harness.verdict import exit_code, judge_run
@@ -496,6 +497,17 @@ def test_what_a_ramp_plans_is_asked_and_no_more() -> None:
 def test_a_lost_worker_among_several_is_named_so() -> None:
     found = good_evidence(samples=samples(intact=False))
     assert codes(with_load(found, workers=4)) == ["worker_lost"]
+    assert codes(with_load(found, workers=1, master=LoadMaster())) == ["worker_lost"]
+
+
+@pytest.mark.parametrize(("error_s", "wanted"), [(0.1, []), (0.101, ["clocks_apart"])])
+def test_clocks_of_other_hosts_that_are_known_badly_make_nothing_conclusive(
+    error_s: float, wanted: list[str]
+) -> None:
+    found = good_evidence()
+    assert found.samples is not None
+    apart = replace(found.samples, clock_error_s=error_s)
+    assert codes(replace(found, samples=apart)) == wanted
 
 
 def test_a_closed_loop_plans_nothing() -> None:

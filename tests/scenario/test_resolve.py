@@ -37,6 +37,9 @@ FILES = {
     "an arrival rate that is no round number": BASE.replace("200/s", "1000/h"),
     "a plan of arrivals": BASE.replace("200/s", "'0/s to 200/s over 90s, 200/s poisson'"),
     "a closed loop of several workers": BASE.replace("arrivals: 200/s", "users: 20, workers: 3"),
+    "workers of other hosts": BASE.replace(
+        "arrivals: 200/s", "arrivals: 200/s, workers: 3, master: {bind: 10.0.0.5, port: 5557}"
+    ),
     "inline faults": BASE.replace(
         "experiment: experiments/llm-timeout.json",
         "faults: [{kind: latency, target: a->b, hold: 1500ms, latency_ms: 100}]",

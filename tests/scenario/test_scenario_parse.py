@@ -110,6 +110,8 @@ HAPPY = [
     ("a recording", "50/s", "replay traces/monday.csv at 2x"),
     ("a closed loop", "arrivals: 50/s", "users: 20"),
     ("several workers", "timeout: 2s", "timeout: 2s, workers: 4"),
+    ("workers of other hosts", "timeout: 2s", "timeout: 2s, workers: 4, master: {bind: '*', port: 5557, join_timeout: 5m}"),
+    ("a master with nothing but its defaults", "timeout: 2s", "timeout: 2s, master: {}"),
     ("JSON is YAML", "stack: {driver: local}", '"stack": {"driver": "local"}'),
     ("a dollar sign at the end of a regular expression", "metrics: none", "slis: {up: {query: 'up{job=~\"a$\"}'}}"),
 ]  # fmt: skip
