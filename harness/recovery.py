@@ -128,7 +128,7 @@ def _end_of_trouble(
     for place, upcoming in zip(places, following, strict=True):
         if upcoming == place + 1:
             continue
-        edges = _edges(conditions, start + place, start + place + 1)
+        edges = _edges(conditions, start + place, start + place + 1, start)
         if edges is None:
             continue
         well_until = observed_until if upcoming is None else start + upcoming
@@ -138,11 +138,12 @@ def _end_of_trouble(
 
 
 def _edges(
-    conditions: Sequence[Flagged], start: float, end: float
+    conditions: Sequence[Flagged], start: float, end: float, began: float
 ) -> tuple[float, float, float] | None:
     """Last violating request of the last bad second, the first fine one after it, its answer.
 
-    None when nothing fine came after it: silence is not recovery.
+    ``began`` is when the injection was called for. None when nothing fine came after it:
+    silence is not recovery.
     """
     last_bad = start
     fine: list[float] = []
@@ -156,8 +157,7 @@ def _edges(
         at = condition.records["intended"]
         after = condition.records[~condition.violates & (at > last_bad)]
         after = after[np.argsort(after["intended"], kind="stable")]
-        recent = condition.violates[(at > last_bad - 1) & (at <= last_bad)]
-        needed = _good_needed(float(recent.mean()) if len(recent) else 1.0)
+        needed = _good_needed(_failing(at, condition.violates, began, last_bad))
         if len(after) < needed:
             return None
         fine.append(float(after["intended"][needed - 1]))
@@ -166,11 +166,26 @@ def _edges(
     return last_bad, max(fine), max(answered)
 
 
+def _failing(
+    at: NDArray[np.float64], violates: NDArray[np.bool_], began: float, last_bad: float
+) -> float:
+    """The share that failed until the last bad request, over the trouble as far as it goes.
+
+    At least a second, at most a bin, and never from before the injection: what was well then
+    would make a short outage look like a faint one.
+    """
+    hit = at[violates & (at > last_bad - BIN_S) & (at <= last_bad)]
+    if not (hit > last_bad - 1).any():
+        return 0.0  # this condition held already
+    since = max(began, min(last_bad - 1, float(np.min(hit))))
+    return float(violates[(at >= since) & (at <= last_bad)].mean())
+
+
 def _good_needed(failing: float) -> int:
     """Good requests in a row that hardly occur while this share of them fails."""
     if not 0 < failing < 1:
         return 1
-    return math.ceil(math.log(0.05) / math.log1p(-failing))
+    return math.ceil(math.log(0.04) / math.log1p(-failing))
 
 
 def silent(records: Records, start: float, end: float) -> bool:
