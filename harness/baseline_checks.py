@@ -16,6 +16,7 @@ from harness.judge import (
 from harness.model import (
     BaselineThreshold,
     Check,
+    Gate,
     Objective,
     Op,
     Outcome,
@@ -44,6 +45,10 @@ def baseline_check(
     known = _known(condition, phase, evidence)
     beyond = (observation_key(condition), phase) in _beyond_chance(windows, evidence)
     check = judge_baseline(objective, condition, phase, observed, known, beyond=beyond)
+    if evidence.repeats > 1:
+        # Each run for itself would be another chance of a false alarm.
+        because = f"{check.because}; judged with the other repeats, {evidence.repeats} runs in all"
+        check = replace(check, gate=Gate.WARN, because=because)
     if check.outcome is Outcome.FAIL and evidence.samples is not None:
         late_s = lag_p99_s(within(evidence.samples.records, windows[phase]))
         if late_s > SATURATED_LAG_S:

@@ -53,7 +53,11 @@ def compare(new: Sequence[Measured], old: Sequence[Measured], asked: Asked) -> C
 
 
 def compare_pairs(
-    pairs: Sequence[tuple[Measured, Measured]], asked: Asked, *, same_plan: bool = False
+    pairs: Sequence[tuple[Measured, Measured]],
+    asked: Asked,
+    *,
+    same_plan: bool = False,
+    also_left_out: tuple[tuple[str, str], ...] = (),
 ) -> Comparison:
     """Pairs of (new, old) runs, one right after the other; one unusable half drops its pair.
 
@@ -61,6 +65,7 @@ def compare_pairs(
         pairs: In the order in which they were run.
         asked: What counts.
         same_plan: Whether load, faults and phases have to be equal too.
+        also_left_out: Runs that never became half of a pair, and why.
     """
     whole, left_out = [], []
     for new, old in pairs:
@@ -76,7 +81,7 @@ def compare_pairs(
         old=tuple(r.run_id for r in olds),
         paired=True,
         rows=_rows(_family(news, olds, asked, pairs=True), asked),
-        left_out=tuple(left_out),
+        left_out=(*left_out, *also_left_out),
         not_comparable=differing(news, olds, ignored),
         notes=_notes(news, olds),
     )

@@ -36,6 +36,8 @@ class Evidence:
     ``series`` holds each SLI; ``alerts`` the times at which each expected alert was seen
     pending or firing, as series of 0 and 1; ``unreadable`` names undo entries that could
     not be read. ``found`` is what was read back of each series of writes.
+    not be read. Of several ``repeats`` of a scenario the values are compared with the accepted
+    runs together, after the last one.
     """
 
     scenario: Scenario
@@ -49,3 +51,4 @@ class Evidence:
     baselines: tuple[BaselineRun, ...] = ()
     ledger: Ledger | None = None
     found: Mapping[str, Found] = field(default_factory=dict)
+    repeats: int = 1

@@ -207,6 +207,7 @@ def load_evidence(
             baselines=tuple(_baseline_in(b) for b in _read(path / BASELINES)),
             ledger=stored_ledger(path / WRITES),
             found=_found(path) if scenario.durability else {},
+            repeats=int(plan.get("repeats", 1)),
         )
         return evidence, facts_of(plan)
     except (OSError, ValueError, KeyError, TypeError) as error:

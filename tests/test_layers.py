@@ -57,6 +57,7 @@ LAYERS = {
     "design": 1.1,
     "measures": 1.4,
     "findings": 1.42,
+    "pairing": 1.2,
     "comparison": 1.45,
     "witnesses": 1.25,
     "series_checks": 1.3,

@@ -215,10 +215,26 @@ def compare(
     everything: Annotated[
         bool, typer.Option("--all", help="List what no objective names, too.")
     ] = False,
+    interleave: Annotated[
+        bool, typer.Option("--interleave", help="Run two scenario files, old new, in pairs.")
+    ] = False,
+    control: Annotated[
+        bool, typer.Option("--control", help="Run a scenario with and without its fault, in pairs.")
+    ] = False,
+    pairs: Annotated[int, typer.Option(help="How many pairs to run.")] = 12,
+    set_old: Annotated[
+        list[str] | None, typer.Option(help="key.path=value, over the old file.")
+    ] = None,
+    set_new: Annotated[
+        list[str] | None, typer.Option(help="key.path=value, over the new file.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder of pairs that were interrupted.")
+    ] = None,
     out: Out = RESULTS,
     output: Output = Form.TEXT,
 ) -> int:
-    """Compare runs: one with the accepted ones, or a group with another, metric by metric."""
+    """Compare runs: one with the accepted ones, a group with another, or pairs run for it."""
     from harness.cli import comparing
 
     terms = comparing.Terms(
@@ -229,7 +245,14 @@ def compare(
         metrics=tuple(metric or ()),
         everything=everything,
     )
-    return comparing.compare_runs(tuple(runs or ()), tuple(against or ()), baselines, terms)
+    if not (interleave or control or resume):
+        return comparing.compare_runs(tuple(runs or ()), tuple(against or ()), baselines, terms)
+    from harness.cli import interleave as pairing
+
+    if resume:
+        return pairing.resume(resume, terms)
+    settings = (tuple(set_old or ()), tuple(set_new or ()))
+    return pairing.start(tuple(runs or ()), pairs, settings, terms, control=control)
 
 
 @baseline_app.command("accept")

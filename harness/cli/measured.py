@@ -9,9 +9,11 @@ from typing import Any
 
 from harness import baselines, store
 from harness.errors import ExitCode, InvalidError
+from harness.judge import Windows
 from harness.load.locust import stored_samples
 from harness.measures import Measured, measures, of_baseline
 from harness.model import Scenario
+from harness.pairing import carried_over
 from harness.scenario import parse
 from harness.timeline import phases
 
@@ -39,10 +41,15 @@ VOID_REASONS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRun:
-    """A run read back: what it is compared by, and the scenario it was of."""
+    """A run read back: what it is compared by, the scenario it was of, and when it was what.
+
+    ``zero`` is when its load began; None when it never did.
+    """
 
     measured: Measured
     scenario: Scenario
+    windows: Windows
+    zero: float | None
 
 
 def find_all(out: Path, names: Iterable[str]) -> tuple[Path, ...]:
@@ -74,8 +81,13 @@ def is_group(folder: Path) -> bool:
         return False  # a name that no file can have
 
 
-def read(path: Path) -> StoredRun:
+def read(path: Path, partner: StoredRun | None = None) -> StoredRun:
     """One stored run, measured; its samples are let go of again.
+
+    Args:
+        path: The run's folder.
+        partner: The run whose phases, by time since the start of the load, are to be measured
+            here; None for the run's own.
 
     Raises:
         InvalidError: It is damaged.
@@ -90,6 +102,10 @@ def read(path: Path) -> StoredRun:
     samples = stored_samples(path / store.SAMPLES, intact=store.load_was_intact(path))
     evidence, _ = store.load_evidence(path, scenario, samples)
     windows = phases(evidence.events, evidence.faults, scenario.phases)
+    zero = None if samples is None else samples.zero
+    end = max((w.end for w in windows.values()), default=None)
+    if partner is not None and partner.zero is not None and zero is not None and end is not None:
+        windows = carried_over(partner.windows, partner.zero, zero, end)
     measured = Measured(
         run_id=result["run_id"],
         scenario=scenario.name,
@@ -98,7 +114,7 @@ def read(path: Path) -> StoredRun:
         candidate=result["candidate"],
         unusable=_unusable(result["verdict"]),
     )
-    return StoredRun(measured=measured, scenario=scenario)
+    return StoredRun(measured=measured, scenario=scenario, windows=windows, zero=zero)
 
 
 def _unusable(verdict: dict[str, Any]) -> str:

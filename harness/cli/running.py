@@ -9,14 +9,14 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from harness import baselines, store, surroundings
 from harness.chaos import ChaosToolkit
-from harness.cli import words
+from harness.cli import repeats, words
 from harness.cli.documents import render, render_all
 from harness.cli.interrupts import Interrupts
 from harness.cli.project import Permission, parse_all, permitted, root_of
@@ -57,6 +57,7 @@ class Request:
     output: str = "text"
     defects: tuple[str, ...] | None = None
     deadline_s: float | None = None
+    seed: int | None = None
 
 
 def run_all(request: Request) -> int:
@@ -67,7 +68,14 @@ def run_all(request: Request) -> int:
     """
     scenarios = parse_all(request.files, request.profile, request.overrides)
     asked = [(s, permitted(s)) for s in scenarios]  # all, before the first one touches anything
-    codes = [_run_one(s, request, allowed) for s, allowed in asked for _ in range(request.repeat)]
+    codes = []
+    for scenario, allowed in asked:
+        ends = [_run_one(scenario, request, allowed) for _ in range(request.repeat)]
+        codes += [code for code, _ in ends]
+        if request.repeat > 1:
+            codes += repeats.judge(
+                scenario, [path for _, path in ends], request.out, request.output
+            )
     return min(codes, key=WORST_FIRST.index, default=ExitCode.INCONCLUSIVE)
 
 
@@ -144,7 +152,7 @@ class _Watcher:
         )
 
 
-def _run_one(scenario: Scenario, request: Request, allowed: Permission) -> ExitCode:
+def _run_one(scenario: Scenario, request: Request, allowed: Permission) -> tuple[ExitCode, Path]:
     folder = store.create(request.out, scenario.name, time.time(), words.kept())
 
     def tell(conclusion: Conclusion) -> None:
@@ -152,7 +160,7 @@ def _run_one(scenario: Scenario, request: Request, allowed: Permission) -> ExitC
 
     try:
         _, conclusion = execute(scenario, request, folder, allowed, tell)
-        return ExitCode(conclusion.result["verdict"]["exit_code"])
+        return ExitCode(conclusion.result["verdict"]["exit_code"]), folder.path
     finally:
         folder.close()
 
@@ -176,7 +184,7 @@ def execute(
     kept = words.kept()
     root = root_of(scenario)
     chaos = ChaosToolkit(scenario, root, folder.path, folder.run_id, kept)
-    plan = _plan(scenario, folder, chaos)
+    plan = _plan(scenario, folder, chaos, request)
     folder.write(store.PLAN, (json.dumps(plan, indent=2) + "\n").encode())
     folder.write(store.SCENARIO, store.scenario_text(resolved(kept.data(scenario))).encode())
     key = plan["environment"]["key"]
@@ -213,7 +221,7 @@ def execute(
                 writes=WriteStores(folder.path / store.WRITES, kept.text),
             )
             # What is judged is what is stored, so that judging again gives the same.
-            evidence = kept.data(run(lab, known))
+            evidence = replace(kept.data(run(lab, known)), repeats=request.repeat)
         finally:
             view.close()
         # Still here: one more Ctrl-C must not cost the verdict either.
@@ -224,7 +232,9 @@ def execute(
     return evidence, conclusion
 
 
-def _plan(scenario: Scenario, folder: store.RunFolder, chaos: ChaosToolkit) -> dict[str, Any]:
+def _plan(
+    scenario: Scenario, folder: store.RunFolder, chaos: ChaosToolkit, request: Request
+) -> dict[str, Any]:
     """Everything decided before anything is touched."""
     document = resolved(scenario)
     parts = ("load", "phases", "faults", "with")
@@ -234,7 +244,8 @@ def _plan(scenario: Scenario, folder: store.RunFolder, chaos: ChaosToolkit) -> d
         "run_id": folder.run_id,
         "scenario_path": scenario.path,
         "command": shlex.join(["harness", *sys.argv[1:]]),
-        "seed": secrets.randbelow(2**31),
+        "seed": secrets.randbelow(2**31) if request.seed is None else request.seed,
+        "repeats": request.repeat,
         "environment": surroundings.environment(scenario.stack.driver, compared),
         "candidate": surroundings.candidate(root_of(scenario)),
     }

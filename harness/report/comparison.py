@@ -12,7 +12,6 @@ from harness.design import DECIDED
 from harness.findings import Asked, Comparison, Finding, Row
 from harness.objectives import quantile_of
 from harness.result import number
-from harness.units import show_duration
 
 SCHEMA_VERSION = 1
 
@@ -130,7 +129,9 @@ def _value(row: Row, value: float | None) -> str:
         return "?"
     if row.metric.scale is Scale.POINTS:
         return f"{value:.2%}"
-    return show_duration(float(f"{value:.3g}")) if quantile_of(row.metric.stat) else f"{value:.4g}"
+    if quantile_of(row.metric.stat):
+        return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+    return f"{value:.4g}"
 
 
 def _change(row: Row, value: float | None, *, sign: bool = True) -> str:
