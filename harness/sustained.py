@@ -2,8 +2,9 @@
 
 Where the generator used up its CPU, that is what an arrival cost it, scaled to 80 % of a core
 for each worker: beyond that, queues grow faster than the rate. Where it was late without
-having had its CPU (other processes took it, or the locustfile blocks), CPU says nothing; then
-it is the busiest second in which it was still in time, as it is also where nobody watched.
+having had its CPU (other processes took it, or the locustfile blocks), or nobody watched, it
+is the busiest second in which it was still in time. Where that one was as busy as the late
+ones were planned to be, the rate is not what made it late.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.model import Window
-from harness.samples import Kind, LoadSamples, RequestOutcome
+from harness.samples import Kind, LoadSamples, RequestOutcome, scheduler_lag_s
 
 SATURATED_LAG_S = 0.050  #: send lag at the 99th percentile beyond which latencies are void
 IN_TIME_CPU = 0.80  #: of a core; a single-threaded process is late beyond it
+AS_BUSY = 0.95  #: of what was planned for the late seconds
 
 
 class Basis(StrEnum):
@@ -26,6 +28,7 @@ class Basis(StrEnum):
 
     CPU = "cpu"  #: what an arrival cost, at 80 % of a core
     IN_TIME = "in_time"  #: the busiest second in time
+    ELSEWHERE = "elsewhere"  #: as much was in time in other seconds: the rate is not the limit
     SENT = "sent"  #: no second was in time: what was sent is more than could be held
 
 
@@ -34,29 +37,41 @@ class Sustained:
     """A rate that a generator could have held, in arrivals per second.
 
     ``sent_per_s`` is what it sent in the seconds in which it was late, and ``cpu`` the share
-    of a core that each worker had meanwhile; None when nobody watched.
+    of a core that each worker had meanwhile; None when nobody watched. ``late_s`` of
+    ``seconds`` were late.
     """
 
     rate_per_s: float
     basis: Basis
     sent_per_s: float
     cpu: float | None
+    late_s: int
+    seconds: int
 
 
 def sustained(samples: LoadSamples, window: Window) -> Sustained | None:
     """The rate that could have been held in a stretch of time; None when it was in time."""
-    sent, late = _seconds(samples, window)
+    sent, due, late = _seconds(samples, window)
     if not late.any():
         return None
     cpu = _cpu(samples, window, late)
     sent_per_s = float(sent[late].mean())
+    busiest = float(np.max(sent[~late], initial=0))
     if cpu is not None and cpu >= IN_TIME_CPU:
         rate, basis = sent_per_s * IN_TIME_CPU / cpu, Basis.CPU
-    elif not late.all():
-        rate, basis = float(np.max(sent[~late])), Basis.IN_TIME
-    else:
+    elif late.all():
         rate, basis = sent_per_s, Basis.SENT
-    return Sustained(rate_per_s=rate, basis=basis, sent_per_s=sent_per_s, cpu=cpu)
+    else:
+        like_the_late = busiest >= AS_BUSY * float(due[late].mean())
+        rate, basis = busiest, Basis.ELSEWHERE if like_the_late else Basis.IN_TIME
+    return Sustained(
+        rate_per_s=rate,
+        basis=basis,
+        sent_per_s=sent_per_s,
+        cpu=cpu,
+        late_s=int(late.sum()),
+        seconds=len(late),
+    )
 
 
 def words(samples: LoadSamples, window: Window) -> str:
@@ -64,6 +79,8 @@ def words(samples: LoadSamples, window: Window) -> str:
     found = sustained(samples, window)
     if found is None:
         return ""
+    if found.basis is Basis.ELSEWHERE:
+        return f"it was in time with {found.rate_per_s:.0f}/s in other seconds"
     about = "less than" if found.basis is Basis.SENT else "about"
     return f"it could have held {about} {found.rate_per_s:.0f}/s"
 
@@ -88,6 +105,12 @@ def advice(samples: LoadSamples, window: Window) -> str:
                 f"Lower the arrival rate to {rate} at most, {otherwise}: that is its busiest "
                 f"second in time; {while_late}{_not_its_cpu(found)}."
             )
+        case Basis.ELSEWHERE:
+            return (
+                f"Run it again on a quieter machine, {otherwise}: it was late in {found.late_s} of "
+                f"{found.seconds} s{had} and in time with {rate} in another, so the rate is not "
+                f"what held it up{_not_its_cpu(found)}."
+            )
     return (
         f"Lower the arrival rate well below {rate}, {otherwise}: {while_late}, and never was "
         f"in time{_not_its_cpu(found)}."
@@ -97,7 +120,7 @@ def advice(samples: LoadSamples, window: Window) -> str:
 def _not_its_cpu(found: Sustained) -> str:
     if found.cpu is None:
         return ""
-    return ", so other processes or a locustfile that blocks held it up"
+    return "; other processes or a locustfile that blocks may have"
 
 
 def socket_advice(samples: LoadSamples, window: Window) -> str:
@@ -114,21 +137,24 @@ def socket_advice(samples: LoadSamples, window: Window) -> str:
     return f"{advised} While it had too few it sent {had[without].mean():.0f} requests/s."
 
 
-def _seconds(samples: LoadSamples, window: Window) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Arrivals sent in each second, and whether the generator was late with them."""
+def _seconds(
+    samples: LoadSamples, window: Window
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Arrivals sent in each second, those due in it, and whether these were sent late."""
     journeys = samples.of_kind(Kind.JOURNEY)
     journeys = journeys[journeys["outcome"] != RequestOutcome.UNSENT]
     place, count = _places(journeys["sent"], window)
-    inside = place >= 0
-    place, lag = place[inside], (journeys["sent"] - journeys["intended"] - journeys["pool_wait"])
-    lag = lag[inside]
-    sent = np.bincount(place, minlength=count)
+    sent = np.bincount(place[place >= 0], minlength=count)
+    place, _ = _places(journeys["intended"], window)
+    mine, place = journeys[place >= 0], place[place >= 0]
+    due = np.bincount(place, minlength=count)
+    lag = scheduler_lag_s(mine)
     ordered = lag[np.lexsort((lag, place))]
-    # The 99th percentile of each second by its rank; a second without a send was not in time.
-    rank = np.cumsum(sent) - sent + np.maximum(np.ceil(0.99 * sent).astype(np.int64) - 1, 0)
-    p99 = np.full(count, np.inf)
-    p99[sent > 0] = ordered[rank[sent > 0]]
-    return sent, p99 > SATURATED_LAG_S
+    # The 99th percentile of each second, by its rank among that second's.
+    rank = np.cumsum(due) - due + np.maximum(np.ceil(0.99 * due).astype(np.int64) - 1, 0)
+    p99 = np.zeros(count)
+    p99[due > 0] = ordered[rank[due > 0]]
+    return sent, due, p99 > SATURATED_LAG_S
 
 
 def _cpu(samples: LoadSamples, window: Window, late: NDArray[np.bool_]) -> float | None:

@@ -157,7 +157,7 @@ def test_a_saturated_generator_is_inconclusive(harness: Command, tmp_path: Path)
     assert ended.code == 4
     assert "load_saturated" in ended.reasons
     remedy = [r["remedy"] for r in ended.verdict["reasons"] if r["code"] == "load_saturated"]
-    assert all("Lower the arrival rate" in said and "/s" in said for said in remedy), remedy
+    assert all("/s" in said for said in remedy), remedy
 
 
 def test_a_broken_steady_state_fails_and_nothing_is_injected(
