@@ -24,7 +24,7 @@ from harness import __version__
 from harness.errors import ExitCode, InvalidError
 from harness.load import messages, plan
 from harness.load.engine import Engine
-from harness.load.install import closed_loops, connect
+from harness.load.install import connect
 from harness.load.leaving import end, say
 from harness.load.machine import digest, machine
 from harness.load.messages import PROTOCOL, Hello, Report
@@ -167,14 +167,9 @@ class JoinedWorker(WorkerRunner):
         try:
             assert isinstance(data, dict)
             followed = plan.load(data["plan"])
-            schedule = followed.schedule()
             requests = str(data["http"])
         except (ValueError, KeyError, TypeError, AssertionError) as error:
             raise messages.MessageError(f"no plan of a load: {error!r}") from error
-        problem = "" if schedule is None else closed_loops(self.environment.user_classes)
-        if problem:
-            self.send_message(messages.FAILED, {"why": f"cannot follow the plan: {problem}"})
-            end(ExitCode.INVALID, problem)
         os.environ[plan.HTTP_REQUESTS] = requests
         self._link = MasterLink(self)
         connect(followed, self._link)

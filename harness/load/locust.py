@@ -79,6 +79,8 @@ class LocustLoad:
         self._spec = spec
         self._tell = tell
         self._given_up = given_up
+        self._told: set[str] = set()
+        self._join_by = 0.0
         self._handed_on = handed_on(os.environ) if environment is None else environment
         self._redactor = redactor or Redactor()
         self._logs: list[RedactedLog] = []
@@ -117,9 +119,11 @@ class LocustLoad:
                 self._start(self._argv(plan), self._environment(plan, base_url))
         else:
             self._start(self._master_argv(master), self._master_environment(base_url))
-            self._await_joined(master)
+            self._join_by = time.monotonic() + master.join_timeout_s
         deadline = time.monotonic() + START_TIMEOUT_S
         while not all_ready(self._folder, len(self._plans)):
+            if master is not None and self._await_joined(master):
+                deadline = time.monotonic() + START_TIMEOUT_S
             self._await(deadline)
         self._zero = time.time() + (LEAD_S if master is None else FAR_LEAD_S)
         set_zero(self._folder, self._zero)
@@ -198,31 +202,36 @@ class LocustLoad:
                 )
             )
 
-    def _await_joined(self, master: LoadMaster) -> None:
+    def _await_joined(self, master: LoadMaster) -> bool:
         """Wait for workers of other hosts, and say who is missing.
+
+        Returns:
+            Whether anybody was.
 
         Raises:
             LoadError: Too few came in time, the master ended, or somebody asked to stop.
         """
-        deadline = time.monotonic() + master.join_timeout_s
-        said, told = "", 0
+        waited = False
         while True:
             state = self._master_state()
-            if state.port:
-                sentence = waiting(master, state, len(self._plans))
-                if sentence != said:
-                    self._tell(sentence)
-                    said = sentence
-                for refusal in state.refused[told:]:
-                    self._tell(f"load worker refused: {refusal}")
-                told = len(state.refused)
+            self._tell_news(master, state)
             if len(state.joined) == len(self._plans):
-                return
-            if time.monotonic() > deadline:
+                return waited
+            if time.monotonic() > self._join_by:
                 raise too_few(master, state, len(self._plans))
             if self._given_up():
                 raise LoadError("Stopped while load workers were waited for.")
-            self._await(deadline + START_TIMEOUT_S)
+            waited = True
+            self._await(self._join_by + START_TIMEOUT_S)
+
+    def _tell_news(self, master: LoadMaster, state: MasterState) -> None:
+        if not state.port:
+            return
+        news = [f"load worker refused: {refusal}" for refusal in state.refused]
+        for sentence in (*news, waiting(master, state, len(self._plans))):
+            if sentence not in self._told:
+                self._told.add(sentence)
+                self._tell(sentence)
 
     def _master_state(self) -> MasterState:
         return read_state(self._folder) or MasterState(joined=[], refused=[])

@@ -25,6 +25,7 @@ from harness import __version__
 from harness.errors import InvalidError
 from harness.load import messages, plan
 from harness.load.clocks import ClockWatch, RoundTrip
+from harness.load.install import closed_loops
 from harness.load.leaving import end
 from harness.load.link import write_header
 from harness.load.machine import digest, machine, own_address
@@ -51,6 +52,9 @@ class LoadMaster(MasterRunner):
     def __init__(self, environment: Any, master_bind_host: str, master_bind_port: int) -> None:
         self._folder = Path(os.environ[plan.MASTER])
         self._plan = plan.load((self._folder / "plan.0.json").read_text())
+        problem = closed_loops(environment.user_classes) if self._plan.arrivals else ""
+        if problem:
+            raise SystemExit(problem)
         self._roster = Roster(
             workers=self._plan.workers,
             machine=machine(),
@@ -139,7 +143,6 @@ class LoadMaster(MasterRunner):
             },
         )
         self._clocks[client] = ClockWatch()
-        self._say()
 
     def _refuse(self, client: str, name: str, why: str) -> None:
         self._tell(client, messages.REFUSED, {"why": why})
@@ -159,8 +162,6 @@ class LoadMaster(MasterRunner):
             case messages.BEGUN if self._zero is not None:
                 member.begun = True
                 write_header(self._folder, self._plan_of(member), self._zero)
-            case messages.FAILED:
-                self._lose(member, messages.text(msg.data, "why"))
             case "stats" if member.planned and not member.done and not member.lost:
                 data = msg.data if isinstance(msg.data, dict) else {}
                 self._write_down(member, messages.report(data.pop(messages.REPORT, None)))
@@ -218,12 +219,14 @@ class LoadMaster(MasterRunner):
         returned = time.perf_counter() + self._epoch_offset
         sent, received, answered = messages.times(data, "sent", "received", "answered")
         watch = self._clocks[member.id]
-        before_s, known = watch.worst_error_s, watch.known
+        before_s = watch.worst_error_s
         trip = RoundTrip(sent=sent, received=received, answered=answered, returned=returned)
         watch.met(trip)
-        if watch.used is not None and not known:
+        if watch.used is not None and not member.joined:
+            member.joined = True
             # Only now does Locust know of it, and count it among those it waits for.
             super().handle_message(member.id, _message("client_ready", locust_version, member.id))
+            self._say()
         if watch.used is not None and watch.worst_error_s > before_s:
             write_clock(
                 self._folder,
@@ -313,7 +316,7 @@ class LoadMaster(MasterRunner):
         self.server.send_to_client(_message(kind, data, client))
 
     def _say(self) -> None:
-        self._state.joined = [member.hello.name for member in self._roster]
+        self._state.joined = [member.hello.name for member in self._roster if member.joined]
         self._state.write(self._folder)
 
 

@@ -23,7 +23,6 @@ PLANNED = "harness_planned"
 READY = "harness_ready"
 BEGUN = "harness_begun"
 PONG = "harness_pong"
-FAILED = "harness_failed"
 # From the master.
 PLAN = "harness_plan"
 PING = "harness_ping"

@@ -22,6 +22,7 @@ class Member:
     hello: Hello
     heard_at: float
     planned: bool = False  #: follows the plan it was given
+    joined: bool = False  #: its clock is known too, and Locust counts it
     ready: bool = False  #: its users wait for the first arrival
     begun: bool = False  #: it knows when the schedule begins
     records: int = 0

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -46,6 +47,10 @@ class Waiting:
         self._begun.set()
         # The kernel ends children with the thread that started them.
         self._over.wait()
+
+    def hurry(self) -> None:
+        """The time to join is over now."""
+        self.load._join_by = 0.0
 
     def end(self) -> None:
         """Stop the load; may be asked for twice."""
@@ -139,8 +144,6 @@ def plain_worker(
     master: Address, locustfile: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
     """Locust's own `--worker`, which knows nothing of the harness."""
-    import sys
-
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "locust", "--worker", "-f", str(locustfile)),
