@@ -203,6 +203,34 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("load", "find-knee", "good.yaml", "--highest", "20/s", "--under", "nothing.json"),
         ("nothing.json",),
     ),
+    "an overload without an upper end": (
+        ("load", "overload", "good.yaml"),
+        ("how high the search may go", "--highest", "max_rate"),
+    ),
+    "an overload beyond what is allowed": (
+        ("load", "overload", "good.yaml", "--knee", "60/s", "--highest", "100/s"),
+        ("2 times", "60/s", "--highest 100/s", "--times"),
+    ),
+    "an overload of no knee": (
+        ("load", "overload", "good.yaml", "--knee", "much"),
+        ("--knee", "much"),
+    ),
+    "an overload that stays below the knee": (
+        ("load", "overload", "good.yaml", "--knee", "50/s", "--times", "0.9"),
+        ("50% to 90% of the knee", "10 times at most"),
+    ),
+    "an overload in steps of everything": (
+        ("load", "overload", "good.yaml", "--knee", "50/s", "--step", "200%"),
+        ("--step", "200%", "percentage"),
+    ),
+    "an overload that begins nowhere": (
+        ("load", "overload", "good.yaml", "--knee", "50/s", "--from", "0%"),
+        ("--from", "0%"),
+    ),
+    "an overload that is watched for nothing": (
+        ("load", "overload", "good.yaml", "--knee", "50/s", "--watch", "ages"),
+        ("--watch", "ages"),
+    ),
     "an unknown schema": (("schema", "everything"), ("everything",)),
     "a --port without a number": (("stack", "up", "--port", "gateway"), ("service=port",)),
     "a --port out of range": (("stack", "up", "--port", "gateway=70000"), ("gateway=70000",)),
