@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,11 +16,10 @@ from harness import evidence as kinds
 from harness.errors import ExitCode, InvalidError
 from harness.evidence import Evidence
 from harness.knee import Answer
-from harness.model import Outcome, Scenario
+from harness.model import Event, Outcome, Scenario
 from harness.overload import Overload, Stair, Step, judge_overload, ratio_of
 from harness.report.overload import as_document, table
 from harness.samples import Records, RequestOutcome
-from harness.schedule import Schedule
 from harness.staircase import (
     StairPlan,
     arrivals,
@@ -30,101 +28,26 @@ from harness.staircase import (
     phases_of,
     staircase_scenario,
 )
-from harness.timeline import LOAD_STOPPING
-from tests.builders import ZERO, event, events, good_evidence, records, samples, scenario
+from tests.builders import ZERO, event, scenario
+from tests.simulated_services import TIMEOUT_S, Service, offered, queue, retrying, shedder
 
 KNEE = 100.0
-TIMEOUT_S = 2.0
 SHORT = StairPlan(step=0.5, settle_s=3, hold_s=12, watch_s=10)
 STAIRS = SHORT.stairs(KNEE)
 OBJECTIVES = ("orders.errors < 1% during steady", "orders.p99 < 500ms during steady")
-
-Times = np.ndarray[Any, Any]
-Served = tuple[Times, Times]  # latency in seconds and outcome of each arrival
-Service = Callable[[Times], Served]
-
-
-def shedder(capacity: float) -> Service:
-    """Answers what its token bucket lets through, and refuses the rest at once."""
-
-    def serve(due: Times) -> Served:
-        outcome = np.full(len(due), RequestOutcome.HTTP_4XX)
-        tokens, at = capacity / 10, 0.0
-        for k, t in enumerate(due):
-            tokens = min(capacity / 10, tokens + (t - at) * capacity)
-            at = t
-            if tokens >= 1:
-                tokens -= 1
-                outcome[k] = RequestOutcome.GOOD
-        return np.full(len(due), 0.02), outcome
-
-    return serve
-
-
-def queue(capacity: float) -> Service:
-    """One queue, first come first served, that also works off what nobody waits for any more."""
-
-    def serve(due: Times) -> Served:
-        latency, free_at = np.empty(len(due)), 0.0
-        for k, t in enumerate(due):
-            free_at = max(free_at, t) + 1 / capacity
-            latency[k] = free_at - t
-        late = latency > TIMEOUT_S
-        return np.minimum(latency, TIMEOUT_S), np.where(
-            late, RequestOutcome.TIMEOUT, RequestOutcome.GOOD
-        )
-
-    return serve
-
-
-def retrying(capacity: float, attempts: int = 8, patience_s: float = 0.2) -> Service:
-    """The same queue behind callers that try again, and again: a metastable failure."""
-
-    def serve(due: Times) -> Served:
-        latency = np.full(len(due), TIMEOUT_S)
-        outcome = np.full(len(due), RequestOutcome.TIMEOUT)
-        free_at = 0.0
-        waiting = [(t, 0, k) for k, t in enumerate(due)]
-        heapq.heapify(waiting)
-        while waiting:
-            t, attempt, k = heapq.heappop(waiting)
-            free_at = max(free_at, t) + 1 / capacity
-            if free_at - t <= patience_s:
-                latency[k] = free_at - due[k]
-                outcome[k] = RequestOutcome.GOOD
-            elif attempt + 1 < attempts:
-                heapq.heappush(waiting, (t + patience_s, attempt + 1, k))
-        return latency, outcome
-
-    return serve
 
 
 def climbed(
     service: Service,
     stairs: tuple[Stair, ...] = STAIRS,
     change: Callable[[Records], None] = lambda _: None,
-    *more: Any,
-    end_s: float | None = None,
+    *more: Event,
     **changes: Any,
 ) -> Evidence:
     """The evidence of a staircase against a simulated service."""
-    plan = arrivals(stairs)
-    schedule = Schedule(plan)
-    end_s = stairs[-1].end_s + 1 if end_s is None else end_s
-    count = schedule.planned(0, end_s)
-    due = np.array([schedule.due_s(k) for k in range(count)])
-    latency_s, outcome = service(due)
-    found = records(ZERO + due, latency_s=latency_s, outcome=outcome)
-    change(found)
-    load = replace(scenario().load, arrivals=plan, timeout_s=TIMEOUT_S)
-    step = staircase_scenario(scenario(OBJECTIVES, load=load, faults=()), stairs)
-    stop = event(LOAD_STOPPING, at=ZERO + end_s)
-    return good_evidence(
-        scenario=step,
-        events=events(stop, *more, without=[LOAD_STOPPING, "recovery_ended"]),
-        samples=samples(found, schedule=schedule, **changes),
-        faults=(),
-    )
+    load = replace(scenario().load, arrivals=arrivals(stairs), timeout_s=TIMEOUT_S)
+    climb = staircase_scenario(scenario(OBJECTIVES, load=load, faults=()), stairs)
+    return offered(climb, service, change, *more, **changes)
 
 
 def judged(evidence: Evidence, stairs: tuple[Stair, ...] = STAIRS) -> Overload:
