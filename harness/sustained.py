@@ -60,7 +60,8 @@ def sustained(samples: LoadSamples, window: Window) -> Sustained | None:
     if cpu is not None and cpu >= IN_TIME_CPU:
         rate, basis = sent_per_s * IN_TIME_CPU / cpu, Basis.CPU
     elif late.all():
-        rate, basis = sent_per_s, Basis.SENT
+        # Some of what was sent may have been due before.
+        rate, basis = min(sent_per_s, float(due[late].mean())), Basis.SENT
     else:
         like_the_late = busiest >= AS_BUSY * float(due[late].mean())
         rate, basis = busiest, Basis.ELSEWHERE if like_the_late else Basis.IN_TIME

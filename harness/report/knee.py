@@ -65,10 +65,7 @@ def _knee_words(document: Mapping[str, Any]) -> str:
                 f"with 95 % confidence {low:.4g}/s to {upper}"
             )
         case Ending.ABOVE:
-            return (
-                f"knee{where}: at or above {low:.4g}/s; the search may not go beyond "
-                f"{document['highest_allowed']}"
-            )
+            return f"knee{where}: at or above {low:.4g}/s; {_ceiling(document)}"
         case Ending.BELOW:
             return f"knee{where}: below {upper}: the objectives never held"
         case _:
@@ -76,6 +73,16 @@ def _knee_words(document: Mapping[str, Any]) -> str:
                 f"knee{where}: not decided in {len(document['steps'])} steps; "
                 f"{low:.4g}/s to {upper}. Allow more --steps, or a longer --hold."
             )
+
+
+def _ceiling(document: Mapping[str, Any]) -> str:
+    """Why nothing higher was asked: what may be offered, or what the generator could offer."""
+    void = [step for step in document["steps"] if step["held"] is None]
+    beyond = [step for step in void if step["rate_per_s"] > document["low_per_s"]]
+    if not beyond:
+        return f"the search may not go beyond {document['highest_allowed']}"
+    lowest = min(beyond, key=lambda step: float(step["rate_per_s"]))
+    return f"of {lowest['rate_per_s']:.4g}/s nothing is known: {lowest['because']}"
 
 
 def line(number: int, step: Mapping[str, Any]) -> str:

@@ -40,9 +40,13 @@ LAST_LINES: dict[str, tuple[dict[str, Any], str]] = {
         document(Ending.FOUND, INFINITE),
         "knee: 100/s, with 95 % confidence 95/s to beyond what was offered",
     ),
-    "above": (
+    "above what may be offered": (
+        document(Ending.ABOVE, INFINITE) | {"low_per_s": 400.0},
+        "knee: at or above 400/s; the search may not go beyond 400/s",
+    ),
+    "above what the generator could offer": (
         document(Ending.ABOVE, INFINITE),
-        "knee: at or above 95/s; the search may not go beyond 400/s",
+        "knee: at or above 95/s; of 150/s nothing is known: the generator was late",
     ),
     "below": (document(Ending.BELOW, 104.0), "knee: below 104/s: the objectives never held"),
     "unsure": (
