@@ -34,6 +34,7 @@ WELCH_RUNS = 10
 #: Most arrangements that are all looked at; of more, as many as resolve the level are drawn.
 MOST_ARRANGEMENTS = 60_000
 PER_LEVEL = 40  #: arrangements drawn for each that is expected beyond the level
+DRAWN_AT_ONCE = 10_000
 INTERVAL = 0.95
 
 
@@ -194,15 +195,18 @@ def permuted(new: Sequence[float], old: Sequence[float], *, level: float) -> flo
 
 
 @lru_cache(maxsize=8)
-def _arrangements(new: int, old: int, level: float) -> tuple[NDArray[np.int64], bool]:
+def _arrangements(new: int, old: int, level: float) -> tuple[NDArray[np.int16], bool]:
     """Rows of places for the new runs, and whether these are all there are."""
     count = math.comb(new + old, new)
     if count <= MOST_ARRANGEMENTS:
         flat = chain.from_iterable(combinations(range(new + old), new))
-        return np.fromiter(flat, np.int64, count * new).reshape(count, new), True
+        return np.fromiter(flat, np.int16, count * new).reshape(count, new), True
     drawn = min(4 * MOST_ARRANGEMENTS, math.ceil(PER_LEVEL / level))
-    keys = np.random.default_rng(0).random((drawn, new + old))  # always the same draw
-    return np.argpartition(keys, new, axis=1)[:, :new].astype(np.int64), False
+    rng, blocks = np.random.default_rng(0), []  # always the same draw
+    for start in range(0, drawn, DRAWN_AT_ONCE):
+        keys = rng.random((min(DRAWN_AT_ONCE, drawn - start), new + old))
+        blocks.append(np.argpartition(keys, new, axis=1)[:, :new].astype(np.int16))
+    return np.concatenate(blocks), False
 
 
 def least_p(new: int, old: int) -> float:

@@ -102,6 +102,8 @@ def validate(files: tuple[Path, ...], profile: str | None, overrides: tuple[str,
         words.say(f"{path}: valid: {scenario.name}, {len(scenario.objectives)} objectives")
         for warning in (*undecidable(scenario), *waiver_warnings(scenario, _today())):
             words.note(f"{path}: warning: {warning}")
+        for line in repeats.outlook(scenario):
+            words.note(f"{path}: {line}")
     return ExitCode.PASS
 
 
