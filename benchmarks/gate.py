@@ -31,7 +31,7 @@ from scipy.special import ndtri
 from scipy.stats import binom
 
 from harness.arrivals import constant
-from harness.baseline import SHARES, holm, p_value
+from harness.baseline import SHARES, Scale, holm, p_value
 from harness.comparison import regressions
 from harness.files import cache_home
 from harness.findings import Asked
@@ -156,7 +156,7 @@ def _alarms_of_one(candidate: Run, accepted: Sequence[Run]) -> bool:
     shares = [name.rpartition(".")[2] in SHARES for name in names]
     known = {name: [run[name] for run in accepted] for name in names}
     p_values = [
-        p_value(candidate[name], known[name], share=share)
+        p_value(candidate[name], known[name], scale=Scale.SHARE if share else Scale.RATIO)
         for name, share in zip(names, shares, strict=True)
     ]
     limits = [

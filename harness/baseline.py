@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from statistics import fmean, median, stdev
 
 from scipy.special import stdtr
@@ -27,7 +28,20 @@ FALSE_ALARMS = 0.01
 #: A modified z-score beyond this is an outlier (Iglewicz and Hoaglin 1993).
 OUTLIER_Z = 3.5
 DRIFT_P = 0.01
-SHARES = ("errors", "degraded")  #: statistics whose margin is in points
+SHARES = (
+    "errors",
+    "degraded",
+    "truncated",
+    "availability",
+)  #: statistics whose margin is in points
+
+
+class Scale(StrEnum):
+    """How values differ from run to run: by ratio, as shares (in points), or as plain numbers."""
+
+    RATIO = "ratio"
+    SHARE = "share"
+    LINEAR = "linear"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +86,7 @@ def judge_baseline(
     known: Sequence[float],
     *,
     beyond: bool | None = None,
+    scale: Scale | None = None,
 ) -> Check:
     """Whether a run is worse than the accepted ones by more than the margin.
 
@@ -83,9 +98,12 @@ def judge_baseline(
         known: Those of the accepted runs.
         beyond: Whether the value is beyond the noise, where a family of comparisons decided
             that together; None lets this one decide by itself.
+        scale: On which scale values differ; None: as the statistic says.
     """
+    scale = scale or scale_of(condition.stat)
     if observed is None or not math.isfinite(observed):
-        because = f"{condition.subject}.{condition.stat} was not observed during {phase}"
+        name = ".".join(part for part in (condition.subject, condition.stat) if part)
+        because = f"{name} was not observed during {phase}"
         return unmet(objective, phase, "no_samples", because)
     known = [v for v in known if math.isfinite(v)]
     if not known:
@@ -93,9 +111,10 @@ def judge_baseline(
         remedy = "Accept a good run with `harness baseline accept RUN`."
         return replace(unmet(objective, phase, "no_baseline", because, remedy), gate=Gate.WARN)
     middle = median(known)
-    share = condition.stat in SHARES
-    limit = middle + condition.margin if share else middle * (1 + condition.margin)
-    p = p_value(observed, known, share=share)
+    margin = -condition.margin if condition.falling else condition.margin
+    limit = middle + margin if scale is Scale.SHARE else middle * (1 + margin)
+    worse = observed < limit if condition.falling else observed > limit
+    p = p_value(observed, known, scale=scale, falling=condition.falling)
     outcome, code, because = Outcome.PASS, "", f"{observed:g} against {middle:g} (median)"
     if len(known) >= MIN_RUNS and p is None:
         outcome, code = Outcome.INCONCLUSIVE, "not_positive"
@@ -103,7 +122,10 @@ def judge_baseline(
     elif len(known) < MIN_RUNS:
         outcome, code = Outcome.INCONCLUSIVE, "too_few_runs"
         because += f"; {len(known)} accepted runs, {MIN_RUNS} are needed to tell noise from change"
-    elif observed > limit:
+    elif worse and scale is Scale.LINEAR and middle <= 0:
+        outcome, code = Outcome.INCONCLUSIVE, "not_positive"
+        because += "; a share of a baseline of 0 or less says nothing"
+    elif worse:
         if beyond is None:
             beyond = p is not None and p <= FALSE_ALARMS
         outcome = Outcome.FAIL if beyond else Outcome.INCONCLUSIVE
@@ -126,23 +148,36 @@ def judge_baseline(
     )
 
 
-def p_value(observed: float, known: Sequence[float], *, share: bool) -> float | None:
+def scale_of(stat: str) -> Scale:
+    """On which scale a statistic of the load differs from run to run."""
+    return Scale.SHARE if stat in SHARES else Scale.RATIO
+
+
+def p_value(
+    observed: float, known: Sequence[float], *, scale: Scale, falling: bool = False
+) -> float | None:
     """How likely a further run like the accepted ones is as bad as this or worse.
 
     None when the values have no such scale: a ratio needs values above 0, and noise needs two.
     """
-    if len(known) < 2 or (not share and min(observed, *known) <= 0):
+    if len(known) < 2 or (scale is Scale.RATIO and min(observed, *known) <= 0):
         return None
-    values = [_scaled(v, share=share) for v in known]
-    gap = _scaled(observed, share=share) - fmean(values)
+    values = [_scaled(v, scale) for v in known]
+    gap = (_scaled(observed, scale) - fmean(values)) * (-1 if falling else 1)
     spread = stdev(values) * math.sqrt(1 + 1 / len(values))
     if spread == 0:
         return 1.0 if gap <= 0 else 0.0
     return 1.0 - float(stdtr(len(values) - 1, gap / spread))
 
 
-def _scaled(value: float, *, share: bool) -> float:
-    return math.asin(math.sqrt(min(1.0, max(0.0, value)))) if share else math.log(value)
+def _scaled(value: float, scale: Scale) -> float:
+    match scale:
+        case Scale.RATIO:
+            return math.log(value)
+        case Scale.SHARE:
+            return math.asin(math.sqrt(min(1.0, max(0.0, value))))
+        case Scale.LINEAR:
+            return value
 
 
 def holm(p_values: Sequence[float | None], alarms: float = FALSE_ALARMS) -> tuple[bool, ...]:

@@ -4,47 +4,43 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from harness.baseline_checks import observation_key
-from harness.errors import InvalidError
+from harness.accepted_run import VERSION as VERSION  # noqa: PLC0414 - of these files
+from harness.accepted_run import Acceptance, AcceptedRun, differs_in, document, read
+from harness.accepted_run import key_of as key_of  # noqa: PLC0414 - names of their values
+from harness.errors import ExitCode, InvalidError
 from harness.evidence import BaselineRun
 from harness.files import write_durably
-from harness.model import BaselineThreshold
-from harness.objectives import ObjectiveError, parse
 
-VERSION = 1
+#: Verdicts of runs that somebody may accept by saying why; of any other, too much is unknown.
+WITH_REASON = (ExitCode.FAIL, ExitCode.INCONCLUSIVE)
 
 
-def accept(root: Path, result: Mapping[str, Any]) -> Path:
+def accept(
+    root: Path,
+    result: Mapping[str, Any],
+    accepted: Acceptance | None = None,
+    measured: Mapping[str, Any] | None = None,
+) -> Path:
     """Make a run part of the baseline and return the file to be committed.
 
+    Args:
+        root: The folder of accepted runs.
+        result: The run's result.
+        accepted: By whom, when, and why, which a run that is no PASS needs.
+        measured: Its histograms and SLIs.
+
     Raises:
-        InvalidError: The run is not a PASS with everything restored, or is accepted already.
+        InvalidError: The run is no PASS and there is no reason, or it is accepted already.
     """
-    verdict = result["verdict"]
-    if verdict["exit_code"] != 0:
-        raise InvalidError(
-            f"Run {result['run_id']} is {verdict['name']}; only a PASS may become a baseline.",
-            "Run the scenario again until it passes, then accept that run.",
-        )
+    accepted = accepted or Acceptance()
+    _refuse(result, accepted.reason)
     path = _folder(root, result["scenario"]["name"], result["environment"]["key"])
     path = path / f"{result['run_id']}.json"
     if path.exists():
         raise InvalidError(f"Run {result['run_id']} is part of the baseline already: {path}.")
-    document = {
-        "version": VERSION,
-        "run_id": result["run_id"],
-        "environment": result["environment"],
-        "candidate": result["candidate"],
-        "values": [
-            {"objective": key_of(c["objective"]), "phase": c["phase"], "value": c["observed"]}
-            for c in result["checks"]
-            if c["observed"] is not None
-        ],
-    }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -52,12 +48,41 @@ def accept(root: Path, result: Mapping[str, Any]) -> Path:
             f"The baseline folder {path.parent} cannot be made: {error.strerror}.",
             "Name another one with --baselines.",
         ) from error
-    write_durably(path, (json.dumps(document, indent=2) + "\n").encode(), mode=0o644)
+    text = json.dumps(document(result, accepted, measured), indent=1, ensure_ascii=False)
+    write_durably(path, f"{text}\n".encode(), mode=0o644)
     return path
 
 
+def _refuse(result: Mapping[str, Any], reason: str) -> None:
+    """Only a PASS is accepted without a word; a run that was not whole, never."""
+    verdict = result["verdict"]
+    code = verdict["exit_code"]
+    if code == ExitCode.PASS or (code in WITH_REASON and reason.strip()):
+        return
+    run = f"Run {result['run_id']} is {verdict['name']}"
+    if code in WITH_REASON:
+        raise InvalidError(
+            f"{run}; only a PASS is accepted without a reason.",
+            "Run the scenario again until it passes and accept that run, or say why this one is "
+            "what later runs should be held against: --reason TEXT.",
+        )
+    raise InvalidError(
+        f"{run}; only a PASS, or with --reason a FAIL or an INCONCLUSIVE run, may be accepted.",
+        "Run the scenario again until it passes, then accept that run.",
+    )
+
+
 def accepted(root: Path, scenario: str, environment_key: str) -> tuple[BaselineRun, ...]:
-    """All accepted runs of a scenario in an environment, oldest first.
+    """All accepted runs of a scenario in an environment as judging reads them, oldest first.
+
+    Raises:
+        InvalidError: A baseline file is damaged.
+    """
+    return tuple(run.compared() for run in runs(root, scenario, environment_key))
+
+
+def runs(root: Path, scenario: str, environment_key: str) -> tuple[AcceptedRun, ...]:
+    """The same with what was kept beside their values.
 
     Raises:
         InvalidError: A baseline file is damaged.
@@ -65,6 +90,22 @@ def accepted(root: Path, scenario: str, environment_key: str) -> tuple[BaselineR
     return tuple(
         _read(path) for path in sorted(_folder(root, scenario, environment_key).glob("*.json"))
     )
+
+
+def elsewhere(root: Path, scenario: str, environment: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the accepted runs of a scenario in other environments differ in, one sentence each.
+
+    Raises:
+        InvalidError: A baseline file is damaged.
+    """
+    found = []
+    for key in environments(root, scenario):
+        paths = sorted(_folder(root, scenario, key).glob("*.json"))
+        if key != environment["key"] and paths:
+            there = _document(paths[-1])["environment"]
+            count = f"{len(paths)} accepted {'run has' if len(paths) == 1 else 'runs have'}"
+            found.append(f"{count} {differs_in(environment, there)}")
+    return tuple(found)
 
 
 def scenarios(root: Path) -> tuple[str, ...]:
@@ -100,27 +141,22 @@ def _folder(root: Path, scenario: str, environment_key: str) -> Path:
     return root / scenario / environment_key
 
 
-def key_of(objective: str) -> str:
-    """A baseline objective keeps what it compares; any other keeps its own text."""
+def _read(path: Path) -> AcceptedRun:
     try:
-        condition = parse(objective)
-    except ObjectiveError:
-        return objective  # such as the text of an `only_affects` check
-    return observation_key(condition) if isinstance(condition, BaselineThreshold) else objective
+        return read(_document(path))
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
 
 
-def _read(path: Path) -> BaselineRun:
+def _document(path: Path) -> Any:
     try:
-        raw = json.loads(path.read_text())
-        if raw["version"] != VERSION:
-            raise ValueError(f"version {raw['version']}, this harness reads {VERSION}")
-        values = {(v["objective"], v["phase"]): float(v["value"]) for v in raw["values"]}
-        odd = [f"{objective} is {v}" for (objective, _), v in values.items() if not isfinite(v)]
-        if odd:
-            raise ValueError("; ".join(odd))
-        return BaselineRun(run_id=raw["run_id"], values=values)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InvalidError(
-            f"The baseline {path} is damaged ({type(error).__name__}: {error}).",
-            "Restore it from version control, or remove it.",
-        ) from error
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InvalidError:
+    return InvalidError(
+        f"The baseline {path} is damaged ({type(error).__name__}: {error}).",
+        "Restore it from version control, or remove it.",
+    )

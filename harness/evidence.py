@@ -35,9 +35,9 @@ class Evidence:
 
     ``series`` holds each SLI; ``alerts`` the times at which each expected alert was seen
     pending or firing, as series of 0 and 1; ``unreadable`` names undo entries that could
-    not be read. ``found`` is what was read back of each series of writes.
-    not be read. Of several ``repeats`` of a scenario the values are compared with the accepted
-    runs together, after the last one.
+    not be read. ``elsewhere`` says what the accepted runs that cannot be compared differ in.
+    Of several ``repeats`` of a scenario the values are compared with the accepted runs
+    together, after the last one. ``found`` is what was read back of each series of writes.
     """
 
     scenario: Scenario
@@ -52,3 +52,4 @@ class Evidence:
     ledger: Ledger | None = None
     found: Mapping[str, Found] = field(default_factory=dict)
     repeats: int = 1
+    elsewhere: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ import base64
 import binascii
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -38,11 +39,12 @@ MOST_COUNTED = 2**62
 MOST_DIGITS, LEB128_BYTES = 5, 9
 
 
-def encode(histogram: Histogram) -> str:
+def encode(histogram: Histogram, digits: int = DIGITS) -> str:
     """The histogram as text.
 
     Each bucket is written at its middle: HdrHistogram's buckets of three digits are half as
-    wide, so that reading the text back gives the same counts.
+    wide, so that reading the text back gives the same counts. With two digits the text is much
+    shorter, and what is read back is up to 0.4 % off.
 
     Raises:
         ValueError: It holds values that are no number, which the text would drop.
@@ -51,15 +53,15 @@ def encode(histogram: Histogram) -> str:
         raise ValueError(f"{histogram.invalid} values that are no number cannot be written")
     filled = np.flatnonzero(histogram.counts)
     low, high = edges_us(filled)
-    layout = _Layout(DIGITS, LOWEST_US)
-    middles = ((low + high) // 2).tolist()
-    places = [layout.index_of(middle) for middle in middles]
-    counts = dict(zip(places, histogram.counts[filled].tolist(), strict=True))
-    for value, count in ((0, histogram.below), (TOO_SLOW_US, histogram.above)):
+    layout = _Layout(digits, LOWEST_US)
+    values = [*((low + high) // 2).tolist(), 0, TOO_SLOW_US]
+    numbers = [*histogram.counts[filled].tolist(), histogram.below, histogram.above]
+    counts: Counter[int] = Counter()
+    for value, count in zip(values, numbers, strict=True):
         if count:
-            counts[layout.index_of(value)] = count
+            counts[layout.index_of(value)] += count
     body = b"".join(_leb128(number) for number in _with_runs(counts))
-    head = HEADER.pack(PAYLOAD_COOKIE, len(body), 0, DIGITS, LOWEST_US, TOO_SLOW_US, 1.0)
+    head = HEADER.pack(PAYLOAD_COOKIE, len(body), 0, digits, LOWEST_US, TOO_SLOW_US, 1.0)
     packed = zlib.compress(head + body)
     cookie = COMPRESSED_HEADER.pack(COMPRESSED_COOKIE, len(packed))
     return base64.b64encode(cookie + packed).decode()

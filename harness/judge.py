@@ -236,8 +236,7 @@ def _goodput(
     records: Records,
     patience_s: float,
 ) -> Check:
-    in_time = latency_s(records) <= patience_s
-    good = int(((records["outcome"] == RequestOutcome.GOOD) & in_time).sum())
+    good = good_in_time(records, patience_s)
     rate = good / window.length_s
     holds = condition.op.holds(rate, condition.limit.value)
     if holds and len(records) < MIN_CENSUS:
@@ -257,6 +256,12 @@ def _goodput(
         gate=objective.gate,
         code="" if holds else "limit_violated",
     )
+
+
+def good_in_time(records: Records, patience_s: float) -> int:
+    """How many got a good answer while their user still waited for it."""
+    in_time = latency_s(records) <= patience_s
+    return int(((records["outcome"] == RequestOutcome.GOOD) & in_time).sum())
 
 
 def decide_share(share: Share, limit: float, op: Op, phase: Phase) -> tuple[Outcome, str, str]:

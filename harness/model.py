@@ -115,12 +115,21 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselineThreshold:
-    """``orders.p99 <= baseline +15% during steady``: ``margin`` is the allowed worsening."""
+    """``orders.p99 <= baseline +15% during steady``: ``margin`` is the allowed worsening.
+
+    ``op`` is ``>=`` for what is the better the higher it is: ``orders.goodput >= baseline -5%``.
+    """
 
     subject: str
     stat: str
     margin: float
     phases: tuple[Phase, ...]
+    op: Op = Op.LE
+
+    @property
+    def falling(self) -> bool:
+        """Whether falling is what makes it worse."""
+        return self.op is Op.GE
 
 
 class RecoveryFrom(StrEnum):

@@ -5,7 +5,7 @@
                  ["from" ("injection" | "heal")] ["sustained" DURATION]
     alert     := "alert" NAME ("fires" "within" DURATION | "does" "not" "fire")
     growth    := NAME "does" "not" "reach" QUANTITY "within" DURATION
-    baseline  := NAME "." STAT "<=" "baseline" "+" PERCENT during
+    baseline  := NAME ["." STAT] ("<=" "baseline" "+" PERCENT | ">=" "baseline" "-" PERCENT) during
     threshold := NAME ["." STAT] OP QUANTITY [during | "at" "end" | "for" DURATION]
     during    := "during" PHASE {"," PHASE}
 
@@ -40,6 +40,7 @@ QUANTILE = re.compile(r"(?:(?:ttft|gap)_)?p(\d{1,2})(\d*)")
 LOAD_STATS = ("errors", "availability", "degraded", "truncated", "goodput")
 SERIES_STATS = ("min", "max", "mean", "last")
 RUN_STATS = ("lost", "duplicated", "corrupted", "reordered")
+FALLING_STATS = ("availability", "goodput")  #: the higher, the better
 _RATIO_STATS = ("errors", "availability", "degraded", "truncated")
 
 
@@ -100,7 +101,9 @@ def show(condition: Condition) -> str:
         case BaselineThreshold():
             margin = show_quantity(Quantity(value=condition.margin, unit=Unit.RATIO))
             phases = ", ".join(condition.phases)
-            return f"{condition.subject}.{condition.stat} <= baseline +{margin} during {phases}"
+            name = _show_name(condition.subject, condition.stat)
+            sign = "-" if condition.falling else "+"
+            return f"{name} {condition.op} baseline {sign}{margin} during {phases}"
         case RecoveryLimit():
             of = f" of {condition.subject}" if condition.subject else ""
             origin = f" from {condition.origin}" if condition.origin else ""
@@ -116,8 +119,12 @@ def show(condition: Condition) -> str:
             return f"{condition.subject} does not reach {limit} within {within}"
 
 
+def _show_name(subject: str, stat: str) -> str:
+    return f"{subject}.{stat}" if stat else subject
+
+
 def _show_threshold(condition: Threshold) -> str:
-    name = f"{condition.subject}.{condition.stat}" if condition.stat else condition.subject
+    name = _show_name(condition.subject, condition.stat)
     text = f"{name} {condition.op} {show_quantity(condition.limit)}"
     if condition.phases:
         return f"{text} during {', '.join(condition.phases)}"
@@ -163,15 +170,7 @@ def _threshold(subject: str, tokens: _Tokens) -> Threshold | BaselineThreshold:
     _check_stat(subject, stat)
     op = Op(tokens.one_of(tuple(Op)))
     if tokens.take("baseline"):
-        if op is not Op.LE or not stat:
-            raise ObjectiveError("a baseline objective reads `name.stat <= baseline +10% during …`")
-        tokens.take("+")
-        margin = tokens.quantity()
-        if margin.unit is not Unit.RATIO or margin.value < 0:
-            raise ObjectiveError("the margin over the baseline must be a percentage, such as +10%")
-        return BaselineThreshold(
-            subject=subject, stat=stat, margin=margin.value, phases=_during(tokens, required=True)
-        )
+        return _baseline(subject, stat, op, tokens)
     limit = tokens.quantity()
     _check_unit(subject, stat, limit)
     needs_phase = stat in LOAD_STATS or quantile_of(stat) is not None
@@ -187,6 +186,29 @@ def _threshold(subject: str, tokens: _Tokens) -> Threshold | BaselineThreshold:
         )
     return Threshold(
         subject=subject, stat=stat, op=op, limit=limit, phases=phases, at_end=at_end, for_s=for_s
+    )
+
+
+def _baseline(subject: str, stat: str, op: Op, tokens: _Tokens) -> BaselineThreshold:
+    """What may rise has ``<=`` and a margin above the baseline, what may fall the opposite."""
+    name = _show_name(subject, stat)
+    if stat in RUN_STATS:
+        raise ObjectiveError(f"{name} is a count that has one right value, and no baseline")
+    of_load = bool(stat) and stat not in SERIES_STATS
+    falling = Op.GE if stat in FALLING_STATS else Op.LE
+    if op not in ((falling,) if of_load else (Op.LE, Op.GE)):
+        reads = f"{name} >= baseline -10%" if falling is Op.GE else f"{name} <= baseline +10%"
+        raise ObjectiveError(f"a baseline objective reads `{reads} during …`")
+    tokens.take("+")
+    margin, sign = tokens.quantity(), -1 if op is Op.GE else 1
+    allowed = margin.value * sign + 0.0  # never the negative zero
+    if margin.unit is not Unit.RATIO or allowed < 0 or (sign < 0 and allowed > 1):
+        side, example = ("over", "+10%") if sign > 0 else ("under", "-10%")
+        raise ObjectiveError(
+            f"the margin {side} the baseline must be a percentage, such as {example}"
+        )
+    return BaselineThreshold(
+        subject=subject, stat=stat, margin=allowed, phases=_during(tokens, required=True), op=op
     )
 
 

@@ -50,6 +50,7 @@ REASONS: Mapping[str, str] = {
     "no_objectives": "No objective was judged that could fail.",
     "no_samples": "No request of this journey was due in this phase.",
     "no_such_alert": "Prometheus has no alert rule of this name.",
+    "not_comparable": "There are accepted runs, but of other load, faults, phases or machines.",
     "not_judged": "This kind of objective cannot be judged here, so it counts as not judged.",
     "not_observed": "One side of a comparison has no run that observed this metric.",
     "not_measured": "The run says nothing of a rate that its judgement rests on.",

@@ -173,7 +173,9 @@ def save_evidence(folder: RunFolder, evidence: Evidence) -> None:
         {"run_id": b.run_id, "values": [[o, p, v] for (o, p), v in sorted(b.values.items())]}
         for b in evidence.baselines
     ]
-    for name, data in ((SERIES, series), (FAULTS, faults), (BASELINES, baselines)):
+    compared = {"runs": baselines, "elsewhere": list(evidence.elsewhere)}
+    found = compared if evidence.elsewhere else baselines
+    for name, data in ((SERIES, series), (FAULTS, faults), (BASELINES, found)):
         folder.write(name, _json(data))
 
 
@@ -192,6 +194,8 @@ def load_evidence(
     """
     try:
         plan = _read(path / PLAN)
+        compared = _read(path / BASELINES)
+        compared = compared if isinstance(compared, dict) else {"runs": compared, "elsewhere": []}
         series, faults = _read(path / SERIES), _read(path / FAULTS)
         lines = (path / EVENTS).read_text().splitlines()
         events = tuple(Event(**json.loads(line)) for line in lines)
@@ -204,7 +208,8 @@ def load_evidence(
             faults=tuple(FaultRecord(**f) for f in faults["records"]),
             unreadable=tuple(faults["unreadable"]),
             activities=tuple(Activity(**a) for a in faults["activities"]),
-            baselines=tuple(_baseline_in(b) for b in _read(path / BASELINES)),
+            baselines=tuple(_baseline_in(b) for b in compared["runs"]),
+            elsewhere=tuple(compared["elsewhere"]),
             ledger=stored_ledger(path / WRITES),
             found=_found(path) if scenario.durability else {},
             repeats=int(plan.get("repeats", 1)),

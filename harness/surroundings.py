@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import math
@@ -53,6 +54,17 @@ def candidate(root: Path) -> dict[str, Any]:
         "harness": __version__,
         "packages": {name: _version(name) for name in PACKAGES},
     }
+
+
+def author(root: Path) -> str:
+    """Who works here: the name that version control would sign with, or the login's."""
+    name = _git(root, "config", "user.name")
+    if name:
+        return name
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a process may have no name at all
+        return ""
 
 
 def _version(package: str) -> str:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from harness.baseline import (
     MIN_RUNS,
     Difference,
+    Scale,
     differences,
     drifts,
     holm,
@@ -286,7 +287,7 @@ def test_a_family_in_a_run_is_judged_together() -> None:
     assert observed is not None
     for place in range(200):
         known = [observed * (0.95 - place / 500) * (1 + n / 100) for n in range(10)]
-        p = p_value(observed, known, share=False)
+        p = p_value(observed, known, scale=Scale.RATIO)
         assert p is not None
         if 0.005 < p <= 0.01:
             break

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness import baselines
+from harness.accepted_run import Acceptance
 from harness.cli import accepted
 from harness.errors import InvalidError, StoreError
 
@@ -63,11 +64,36 @@ def test_a_baseline_objective_keeps_what_it_compares() -> None:
 
 
 @pytest.mark.parametrize("code", [1, 2, 3, 4, 5, 6])
-def test_only_a_pass_becomes_a_baseline(code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", ["", " \n"])
+def test_only_a_pass_is_accepted_without_a_reason(code: int, reason: str, tmp_path: Path) -> None:
     verdict = {"exit_code": code, "name": "NO PASS"}
     with pytest.raises(InvalidError, match="is NO PASS; only a PASS") as caught:
-        baselines.accept(tmp_path, result(verdict=verdict))
-    assert caught.value.next_step
+        baselines.accept(tmp_path, result(verdict=verdict), Acceptance(reason=reason))
+    assert ("--reason" in (caught.value.next_step or "")) is (code in (1, 4))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("code", "name"), [(1, "FAIL"), (4, "INCONCLUSIVE")])
+def test_with_a_reason_it_is_accepted_and_the_reason_kept(
+    code: int, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdict = {"exit_code": code, "name": name}
+    who = Acceptance(by="Ada", at="2026-11-21T08:00:00Z", reason="the old cache, on purpose")
+    baselines.accept(tmp_path, result(verdict=verdict), who)
+    (run,) = baselines.runs(tmp_path, "demo", "env-1")
+    assert (run.accepted, run.verdict) == (who, name)
+    told = f"{name}  accepted by Ada 2026-11-21T08:00:00Z: the old cache, on purpose"
+    accepted.list_runs(tmp_path, None, "text")
+    assert told in capsys.readouterr().out
+    accepted.show(tmp_path, "demo", "text")
+    assert told in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("code", [2, 3, 5, 6])
+def test_a_run_that_was_not_whole_is_accepted_for_no_reason(code: int, tmp_path: Path) -> None:
+    verdict = {"exit_code": code, "name": "CUT SHORT"}
+    with pytest.raises(InvalidError, match="may be accepted"):
+        baselines.accept(tmp_path, result(verdict=verdict), Acceptance(reason="because"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -111,7 +137,7 @@ DAMAGE: dict[str, str] = {
     "empty": "",
     "null": "null",
     "a list": "[]",
-    "another version": '{"version": 2, "run_id": "x", "values": []}',
+    "another version": '{"version": 3, "run_id": "x", "values": []}',
     "no values": '{"version": 1, "run_id": "x"}',
     "no run": '{"version": 1, "values": []}',
     "values that are text": '{"version": 1, "run_id": "x", "values": "abc"}',
@@ -158,7 +184,9 @@ def test_accepted_runs_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == "demo  env-1  a\ndemo  env-1  b\nother  env-1  c\n"
     accepted.list_runs(tmp_path, "other", "json")
     rows = json.loads(capsys.readouterr().out)
-    assert rows == [{"scenario": "other", "environment": "env-1", "run_id": "c"}]
+    where = {"scenario": "other", "environment": "env-1", "run_id": "c"}
+    nobody = {"verdict": "PASS", "by": "", "at": "", "reason": "", "waived": []}
+    assert rows == [where | nobody]
 
 
 def test_nothing_accepted_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,6 +67,7 @@ LAYERS = {
     "durability_checks": 1.4,
     "growth_checks": 1.4,
     "baseline_checks": 1.4,
+    "accepted_run": 1.65,
     "waiver_checks": 1.4,
     "checks": 1.45,
     "verdict": 1.5,
@@ -142,6 +143,7 @@ LAYERS = {
     "baselines": 3.3,
     "surroundings": 3.3,
     "report": 3.3,
+    "stored_run": 3.4,
     "cli": 4.0,
     "__main__": 4.1,
 }

@@ -116,6 +116,16 @@ READ = {
         "orders.p99 <= baseline +15% during steady",
         BaselineThreshold(subject="orders", stat="p99", margin=0.15, phases=(Phase.STEADY,)),
     ),
+    "a baseline of what should be high": (
+        "orders.goodput >= baseline -15% during steady",
+        BaselineThreshold(
+            subject="orders", stat="goodput", margin=0.15, phases=(Phase.STEADY,), op=Op.GE
+        ),
+    ),
+    "a baseline of a bare SLI": (
+        "lag <= baseline +15% during steady",
+        BaselineThreshold(subject="lag", stat="", margin=0.15, phases=(Phase.STEADY,)),
+    ),
     "a baseline with the sign set apart": (
         "orders.p99 <= baseline + 15% during steady",
         BaselineThreshold(subject="orders", stat="p99", margin=0.15, phases=(Phase.STEADY,)),
@@ -254,13 +264,29 @@ REFUSED = {
         "memory does not reach 512MB within 0s",
         "memory needs a time above 0 to grow in, such as `within 24h`",
     ),
-    "a baseline that must be exceeded": (
-        "orders.p99 >= baseline +15% during steady",
-        "a baseline objective reads `name.stat <= baseline +10% during …`",
+    "a latency that may only be higher than the baseline": (
+        "orders.p99 >= baseline -15% during steady",
+        "a baseline objective reads `orders.p99 <= baseline +10% during …`",
     ),
-    "a baseline of a bare SLI": (
-        "lag <= baseline +15% during steady",
-        "a baseline objective reads `name.stat <= baseline +10% during …`",
+    "a goodput that may only be lower than the baseline": (
+        "orders.goodput <= baseline +15% during steady",
+        "a baseline objective reads `orders.goodput >= baseline -10% during …`",
+    ),
+    "a baseline that is met to the bit": (
+        "lag == baseline +15% during steady",
+        "a baseline objective reads `lag <= baseline +10% during …`",
+    ),
+    "a baseline of lost writes": (
+        "orders.lost <= baseline +15%",
+        "orders.lost is a count that has one right value, and no baseline",
+    ),
+    "a floor above the baseline": (
+        "orders.goodput >= baseline +15% during steady",
+        "the margin under the baseline must be a percentage, such as -10%",
+    ),
+    "a floor below nothing": (
+        "orders.goodput >= baseline -101% during steady",
+        "the margin under the baseline must be a percentage, such as -10%",
     ),
     "a baseline margin in seconds": (
         "orders.p99 <= baseline +15ms during steady",

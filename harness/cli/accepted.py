@@ -9,24 +9,24 @@ from statistics import median
 from typing import Any
 
 from harness import baselines
+from harness.accepted_run import AcceptedRun
 from harness.baseline import MIN_RUNS, drifts, outliers
 from harness.cli import words
 from harness.errors import ExitCode, InvalidError
-from harness.evidence import BaselineRun
 
 
 def list_runs(root: Path, scenario: str | None, output: str) -> int:
     """Print scenario, environment and id of every accepted run."""
     rows = [
-        {"scenario": name, "environment": key, "run_id": run.run_id}
+        {"scenario": name, "environment": key, "run_id": run.run_id, **_provenance(run)}
         for name in ([scenario] if scenario else baselines.scenarios(root))
         for key in baselines.environments(root, name)
-        for run in baselines.accepted(root, name, key)
+        for run in baselines.runs(root, name, key)
     ]
     if output == "json":
         words.say(json.dumps(rows, indent=2))
     for row in rows if output != "json" else ():
-        words.say(f"{row['scenario']}  {row['environment']}  {row['run_id']}")
+        words.say(f"{row['scenario']}  {row['environment']}  {row['run_id']}{_told(row)}")
     if not rows:
         words.note(f"No run is accepted in {root}; see `harness baseline accept`.")
     return ExitCode.PASS
@@ -44,7 +44,8 @@ def show(root: Path, scenario: str, output: str) -> int:
             f"No run of {scenario!r} is accepted in {root}.",
             "Accept a good run with `harness baseline accept RUN`.",
         )
-    rows = [row for key in keys for row in _values(key, baselines.accepted(root, scenario, key))]
+    known = {key: baselines.runs(root, scenario, key) for key in keys}
+    rows = [row for key in keys for row in _values(key, known[key])]
     if output == "json":
         words.say(json.dumps(rows, indent=2))
         return ExitCode.PASS
@@ -53,6 +54,9 @@ def show(root: Path, scenario: str, output: str) -> int:
         runs = max((row["runs"] for row in mine), default=0)
         needed = "" if runs >= MIN_RUNS else f" ({MIN_RUNS} are needed to judge by)"
         words.say(f"{scenario} in {key}: {runs} accepted runs{needed}")
+        for run in known[key]:
+            if run.accepted.reason or run.waived:
+                words.say(f"  {run.run_id}{_told(_provenance(run))}")
         for row in mine:
             words.say(f"  {_line(row)}")
     return ExitCode.PASS
@@ -65,7 +69,26 @@ def drop(root: Path, run_id: str) -> int:
     return ExitCode.PASS
 
 
-def _values(environment: str, runs: tuple[BaselineRun, ...]) -> Iterator[dict[str, Any]]:
+def _provenance(run: AcceptedRun) -> dict[str, Any]:
+    return {
+        "verdict": run.verdict,
+        "by": run.accepted.by,
+        "at": run.accepted.at,
+        "reason": run.accepted.reason,
+        "waived": list(run.waived),
+    }
+
+
+def _told(row: dict[str, Any]) -> str:
+    """Who accepted a run when and why; nothing of what an old file does not know."""
+    text = f"  {row['verdict']}" if row["verdict"] != "PASS" else ""
+    if row["by"] or row["at"]:
+        text += f"  accepted by {row['by'] or 'somebody'} {row['at']}".rstrip()
+    text += f": {row['reason']}" if row["reason"] else ""
+    return f"{text}  (waived: {'; '.join(row['waived'])})" if row["waived"] else text
+
+
+def _values(environment: str, runs: tuple[AcceptedRun, ...]) -> Iterator[dict[str, Any]]:
     for objective, phase in dict.fromkeys(key for run in runs for key in run.values):
         known = [
             (r.run_id, r.values[objective, phase]) for r in runs if (objective, phase) in r.values

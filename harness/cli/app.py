@@ -12,6 +12,7 @@ import typer
 
 from harness import __version__
 from harness.cli import words
+from harness.cli.baseline_app import BASELINES, baseline_app
 from harness.cli.ending import end_with
 from harness.cli.load_app import load_app
 from harness.errors import ExitCode, InvalidError
@@ -32,7 +33,6 @@ app = typer.Typer(
 )
 stack_app = typer.Typer(no_args_is_help=True, help="The system under test: up, down, attach.")
 faults_app = typer.Typer(invoke_without_command=True, help="Faults that are not proven healed.")
-baseline_app = typer.Typer(no_args_is_help=True, help="Accepted runs that others are compared to.")
 app.add_typer(load_app, name="load")
 app.add_typer(stack_app, name="stack")
 app.add_typer(faults_app, name="faults")
@@ -74,7 +74,6 @@ Output = Annotated[Form, typer.Option("-o", "--output", help="What to print.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 Project = Annotated[str | None, typer.Option("-p", "--project", help="Compose project.")]
 RESULTS = Path("results/runs")
-BASELINES = Path("results/baselines")
 
 
 def main() -> None:
@@ -253,53 +252,6 @@ def compare(
         return pairing.resume(resume, terms)
     settings = (tuple(set_old or ()), tuple(set_new or ()))
     return pairing.start(tuple(runs or ()), pairs, settings, terms, control=control)
-
-
-@baseline_app.command("accept")
-def baseline_accept(
-    run: Annotated[str, typer.Argument(help="Run folder, id, or latest.")],
-    baselines: Annotated[Path, typer.Option(help="Folder of accepted runs.")] = BASELINES,
-    out: Out = RESULTS,
-) -> int:
-    """Make a passed run part of the baseline; commit the file it prints."""
-    from harness.cli import documents
-
-    return documents.accept(out, run, baselines)
-
-
-@baseline_app.command("list")
-def baseline_list(
-    scenario: Annotated[str | None, typer.Argument(help="Only this scenario.")] = None,
-    baselines: Annotated[Path, typer.Option(help="Folder of accepted runs.")] = BASELINES,
-    output: Output = Form.TEXT,
-) -> int:
-    """List the accepted runs: scenario, environment, run."""
-    from harness.cli import accepted
-
-    return accepted.list_runs(baselines, scenario, output)
-
-
-@baseline_app.command("show")
-def baseline_show(
-    scenario: Annotated[str, typer.Argument(help="Name of the scenario.")],
-    baselines: Annotated[Path, typer.Option(help="Folder of accepted runs.")] = BASELINES,
-    output: Output = Form.TEXT,
-) -> int:
-    """Show each value of the accepted runs: median, range, outliers, drift."""
-    from harness.cli import accepted
-
-    return accepted.show(baselines, scenario, output)
-
-
-@baseline_app.command("drop")
-def baseline_drop(
-    run: Annotated[str, typer.Argument(help="Id of an accepted run.")],
-    baselines: Annotated[Path, typer.Option(help="Folder of accepted runs.")] = BASELINES,
-) -> int:
-    """Take a run out of the baseline; commit that its file is gone."""
-    from harness.cli import accepted
-
-    return accepted.drop(baselines, run)
 
 
 @stack_app.command("up")

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness import baselines, store
+from harness import baselines, store, surroundings
+from harness.accepted_run import Acceptance, measured_of, moment
 from harness.baseline import judge_baseline
 from harness.cli import words
-from harness.conclusion import Conclusion, conclude
+from harness.conclusion import Conclusion
 from harness.errors import ExitCode, InvalidError
-from harness.load.locust import stored_samples
 from harness.model import BaselineThreshold, Objective, Outcome, Unit, worst
 from harness.report import html, junit, markdown, terminal
 from harness.report.words import wants_color
 from harness.result import dump
-from harness.scenario import json_schema, parse
+from harness.scenario import json_schema
+from harness.stored_run import conclude_again as conclude_again  # noqa: PLC0414 - for whoever renders
+from harness.stored_run import evidence_again
+from harness.timeline import phases
 from harness.units import parse_quantity
 
 TIMELINE = "timeline.json"
@@ -132,9 +136,16 @@ def compare(out: Path, name: str, root: Path, margin: str, output: str) -> int:
     return codes.get(outcome, ExitCode.INCONCLUSIVE)
 
 
-def accept(out: Path, name: str, root: Path) -> int:
-    """Make a run part of the baseline."""
-    path = baselines.accept(root, store.read_result(store.find(out, name)))
+def accept(out: Path, name: str, root: Path, reason: str) -> int:
+    """Make a run part of the baseline, with its histograms and SLIs."""
+    folder = store.find(out, name)
+    result = store.read_result(folder)
+    evidence, _ = evidence_again(folder)
+    windows = phases(evidence.events, evidence.faults, evidence.scenario.phases)
+    accepted = Acceptance(
+        by=surroundings.author(Path.cwd()), at=moment(datetime.now(UTC)), reason=reason.strip()
+    )
+    path = baselines.accept(root, result, accepted, measured_of(evidence, windows))
     words.say(str(path))
     words.note("Review and commit this file; later runs are compared with it.")
     return ExitCode.PASS
@@ -145,23 +156,6 @@ def schema(which: str) -> int:
     published = SCHEMAS / f"{which}.schema.json"
     words.say(json.dumps(json_schema(), indent=2) if which == "scenario" else published.read_text())
     return ExitCode.PASS
-
-
-def conclude_again(path: Path) -> Conclusion:
-    """The conclusion from a run's stored evidence.
-
-    Raises:
-        InvalidError: A file is missing, or not what the run wrote.
-    """
-    store.verify(path)
-    plan = store.read_plan(path)
-    try:
-        text = (path / store.SCENARIO).read_text()
-    except OSError as error:
-        raise store.damaged(path, error) from error
-    scenario = parse(text, path=plan["scenario_path"], environment={}, exists=lambda _name: True)
-    samples = stored_samples(path / store.SAMPLES, intact=store.load_was_intact(path))
-    return conclude(*store.load_evidence(path, scenario, samples))
 
 
 def _at(check: Mapping[str, Any]) -> tuple[str, str]:

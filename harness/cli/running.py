@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import baselines, store, surroundings
+from harness.accepted_run import of_use
 from harness.chaos import ChaosToolkit
 from harness.cli import repeats, words
 from harness.cli.documents import render, render_all
@@ -42,6 +43,7 @@ from harness.units import parse_duration_s
 from harness.waiver_checks import waiver_warnings
 
 QUICKSTART = Path("scenarios/quickstart.yaml")
+BASELINES = Path("results/baselines")
 WORST_FIRST = tuple(ExitCode)
 
 
@@ -190,7 +192,8 @@ def execute(
     folder.write(store.PLAN, (json.dumps(plan, indent=2) + "\n").encode())
     folder.write(store.SCENARIO, store.scenario_text(resolved(kept.data(scenario))).encode())
     key = plan["environment"]["key"]
-    known = baselines.accepted(Path("results/baselines"), scenario.name, key)
+    known = of_use(baselines.accepted(BASELINES, scenario.name, key), scenario)
+    elsewhere = baselines.elsewhere(BASELINES, scenario.name, plan["environment"])
     target = target_of(scenario.stack, request.defects, root, words.note)
     words.note(f"{scenario.name}: run {folder.run_id}")
     for warning in waiver_warnings(scenario, _today()):
@@ -223,7 +226,8 @@ def execute(
                 writes=WriteStores(folder.path / store.WRITES, kept.text),
             )
             # What is judged is what is stored, so that judging again gives the same.
-            evidence = replace(kept.data(run(lab, known)), repeats=request.repeat)
+            lived = replace(run(lab, known), elsewhere=elsewhere, repeats=request.repeat)
+            evidence = kept.data(lived)
         finally:
             view.close()
         # Still here: one more Ctrl-C must not cost the verdict either.

@@ -7,10 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from harness.baseline import SHARES
-from harness.model import BaselineThreshold
-from harness.objectives import quantile_of
-from harness.scenario import lines
 from harness.scenario.problems import Mark, Problem
 from harness.scenario.tree import Node, at, key_mark
 
@@ -45,21 +41,10 @@ def _fault(kind: str) -> Finder:
     return find
 
 
-def _baseline_that_may_fall(root: Node) -> Iterator[Mark]:
-    for line in lines.read(root, "objectives")[0]:
-        condition = line.condition
-        known = quantile_of(getattr(condition, "stat", "")) is not None
-        if isinstance(condition, BaselineThreshold) and not known and condition.stat not in SHARES:
-            yield line.mark
-
-
 NOT_YET: Mapping[str, Finder] = {
     "stack driver kubernetes": _driver("kubernetes"),
     "stack driver external": _driver("external"),
     "targets": _key("targets"),
-    "a baseline objective on anything but a latency quantile, errors or degraded": (
-        _baseline_that_may_fall
-    ),
     "fault kind pod_kill": _fault("pod_kill"),
 }
 

@@ -29,7 +29,7 @@ OBJECTIVE_HELP = (
     "One line: `name.stat < limit during phase, …`, `sli < limit at end`, "
     "`recovery of name < 30s from heal sustained 10s`, `alert Name fires within 60s`, "
     "`alert Name does not fire`, `sli does not reach 512MB within 24h`, or "
-    "`name.stat <= baseline +15% during steady`. "
+    "`name.stat <= baseline +15% during steady` (`>= baseline -15%` for what should be high). "
     "Load statistics: p50, p95, p99, p999 (any quantile), errors, availability, degraded, "
     "truncated, goodput; of streamed answers ttft_p99 (first token) and gap_p99 (largest gap). "
     "SLI statistics: none (every sample), min, max, mean, last. "
