@@ -1,4 +1,4 @@
-"""A quantile out of a Prometheus histogram, and how far it can be off. Pure.
+"""A quantile out of a Prometheus histogram, classic or native, and how far it can be off. Pure.
 
 Interpolates inside the bucket as Prometheus does. What Prometheus does not say: a quantile
 in the last bucket is reported as the bound before it, so that a p99 of 30 s reads as 10 s.
@@ -43,4 +43,21 @@ def quantile(cumulative: Sequence[tuple[float, float]], q: float) -> Estimate:
             low = le if place == 0 and le <= 0 else low
             return Estimate(low + (le - low) * (rank - below) / (count - below), low, le)
         below, bound = max(below, count), le
+    return NOTHING
+
+
+def native_quantile(buckets: Sequence[tuple[float, float, float]], q: float) -> Estimate:
+    """The quantile of ``(low, high, count)`` buckets of a native histogram, in any order.
+
+    Its buckets are narrow (at most 9 % wide at the usual resolution), so a straight line
+    inside one is as good as the curve that newer servers draw.
+    """
+    ordered = sorted((low, high, count) for low, high, count in buckets if count > 0)
+    rank, below = q * sum(count for _, _, count in ordered), 0.0
+    for low, high, count in ordered:
+        if below + count >= rank:
+            if math.isinf(low) or math.isinf(high):
+                return Estimate(math.inf, low, high)
+            return Estimate(low + (high - low) * (rank - below) / count, low, high)
+        below += count
     return NOTHING

@@ -1,17 +1,18 @@
 """From Prometheus's answers to the samples of one SLI. Pure.
 
 An answer is a matrix as its API gives it: a list of series, each with ``metric`` (labels)
-and ``values`` (pairs of time and text).
+and ``values`` (pairs of time and text), or ``histograms`` (pairs of time and a histogram,
+whose ``buckets`` are rule, low, high, count).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.buckets import Estimate, quantile
+from harness.buckets import Estimate, native_quantile, quantile
 from harness.slis import Sli
 
 Matrix = Sequence[Mapping[str, Any]]
@@ -35,7 +36,17 @@ class Reading:
 
 
 def points_of(series: Mapping[str, Any]) -> Points:
-    """The samples of one series; ``NaN`` and ``+Inf`` arrive as text and stay what they are."""
+    """The samples of one series; ``NaN`` and ``+Inf`` arrive as text and stay what they are.
+
+    Raises:
+        Unusable: They are histograms.
+    """
+    if "histograms" in series:
+        raise Unusable(
+            "no_data",
+            "the query gives a native histogram, not a number; ask for a quantile of it, with "
+            "`histogram`, `quantile` and `native: true`",
+        )
     return tuple((float(t), float(value)) for t, value in series["values"])
 
 
@@ -51,6 +62,8 @@ def reading(sli: Sli, answers: Sequence[Matrix]) -> Reading:
     (answer,) = answers
     if not answer:
         raise Unusable("no_data", f"the query returned no data: {sli.parts[0]}")
+    if sli.native:
+        return _native_quantiles(sli, answer)
     if sli.histogram:
         return _quantiles(sli, answer)
     return Reading(points_of(_only(answer, sli.query)))
@@ -82,9 +95,27 @@ def _quantiles(sli: Sli, answer: Matrix) -> Reading:
         bound = float(labels["le"])
         for t, rate in points_of(series):
             columns.setdefault(t, []).append((bound, rate))
-    found: list[tuple[float, Estimate]] = [
-        (t, quantile(column, sli.quantile)) for t, column in sorted(columns.items())
-    ]
+    return _estimated((t, quantile(column, sli.quantile)) for t, column in sorted(columns.items()))
+
+
+def _native_quantiles(sli: Sli, answer: Matrix) -> Reading:
+    series = _only(answer, sli.parts[0])
+    if "histograms" not in series:
+        raise Unusable("no_data", f"{sli.histogram} is no native histogram: leave `native` out")
+    return _estimated(
+        (float(t), native_quantile(_narrow(histogram), sli.quantile))
+        for t, histogram in series["histograms"]
+    )
+
+
+def _narrow(histogram: Mapping[str, Any]) -> list[tuple[float, float, float]]:
+    """Its buckets; one without an observation has none."""
+    buckets = histogram.get("buckets", ())
+    return [(float(low), float(high), float(count)) for _, low, high, count in buckets]
+
+
+def _estimated(estimates: Iterable[tuple[float, Estimate]]) -> Reading:
+    found = list(estimates)
     return Reading(
         tuple((t, e.value) for t, e in found),
         tuple((t, e.low, e.high) for t, e in found if math.isfinite(e.value)),

@@ -10,8 +10,9 @@ class Sli:
     """A named Prometheus query, or a typed one whose parts stand beside it.
 
     A ratio has ``good`` or ``bad`` over ``total``; a quantile has the name of a ``histogram``
-    with its matchers, whose rates are taken over ``window_s``. ``query`` is always the whole
-    as PromQL. ``witness`` is the statistic of the load that sees the same: ``orders.p99``.
+    with its matchers, whose rates are taken over ``window_s``, and which is a ``native`` one
+    or has classic buckets. ``query`` is always the whole as PromQL. ``witness`` is the
+    statistic of the load that sees the same: ``orders.p99``.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Sli:
     histogram: str = ""
     quantile: float = 0.0
     window_s: float = 0.0
+    native: bool = False
     witness: str = ""
 
     @property
@@ -29,13 +31,18 @@ class Sli:
         """The queries whose answers the value is made of."""
         if self.total:
             return (self.good or self.bad, self.total)
-        return (buckets(self.histogram, self.window_s) if self.histogram else self.query,)
+        if self.histogram:
+            return (buckets(self.histogram, self.window_s, native=self.native),)
+        return (self.query,)
 
 
-def buckets(histogram: str, window_s: float) -> str:
-    """PromQL for the rates of a classic histogram's buckets."""
+def buckets(histogram: str, window_s: float, *, native: bool = False) -> str:
+    """PromQL for the rates of a histogram's buckets; a native one keeps them in one series."""
+    window = f"[{window_s * 1000:.0f}ms]"
+    if native:
+        return f"sum(rate({histogram}{window}))"
     metric, brace, matchers = histogram.partition("{")
-    return f"sum by (le) (rate({metric}_bucket{brace}{matchers}[{window_s * 1000:.0f}ms]))"
+    return f"sum by (le) (rate({metric}_bucket{brace}{matchers}{window}))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ _PLAIN = {
     "string": "text",
     "integer": "whole number",
     "number": "number",
+    "boolean": "true or false",
     "array": "list",
     "object": "mapping",
 }

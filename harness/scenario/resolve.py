@@ -111,8 +111,8 @@ def _blast_radius(scenario: Scenario) -> dict[str, Any]:
     return limits
 
 
-def _sli(sli: Sli) -> dict[str, str | float]:
-    document: dict[str, str | float] = {"query": sli.query}
+def _sli(sli: Sli) -> dict[str, str | float | bool]:
+    document: dict[str, str | float | bool] = {"query": sli.query}
     if sli.total:
         document = {"good": sli.good} if sli.good else {"bad": sli.bad}
         document["total"] = sli.total
@@ -121,6 +121,7 @@ def _sli(sli: Sli) -> dict[str, str | float]:
             "histogram": sli.histogram,
             "quantile": sli.quantile,
             "window": show_duration(sli.window_s),
+            **({"native": True} if sli.native else {}),
         }
     return {**document, **({"witness": sli.witness} if sli.witness else {})}
 

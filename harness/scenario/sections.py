@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from harness.arrival_text import FORMS
 from harness.durability.series import DEFAULT_SETTLE_S, SCHEMES, WriteSeries
@@ -230,7 +230,8 @@ _FORMS: Mapping[str, tuple[str, ...]] = {
     "bad": ("bad", "total"),
     "histogram": ("histogram", "quantile"),
 }
-_EVERY = ("query", "good", "bad", "total", "histogram", "quantile", "window")
+_EVERY = ("query", "good", "bad", "total", "histogram", "quantile", "window", "native")
+_OF_HISTOGRAM = {"window", "native"}  # these may stand beside `histogram`, and nowhere else
 
 
 class SliQuery(Shape):
@@ -244,7 +245,8 @@ class SliQuery(Shape):
                     "properties": {
                         other: False
                         for other in _EVERY
-                        if other not in keys and (other, form) != ("window", "histogram")
+                        if other not in keys
+                        and not (form == "histogram" and other in _OF_HISTOGRAM)
                     },
                 }
                 for form, keys in _FORMS.items()
@@ -275,7 +277,7 @@ class SliQuery(Shape):
     )
     histogram: Annotated[str, StringConstraints(pattern=HISTOGRAM)] | None = Field(
         default=None,
-        description="Name of a classic histogram without `_bucket`, with matchers if need be. A "
+        description="Name of a histogram (without `_bucket`), with matchers if need be. A "
         "quantile in its last bucket is no measurement, instead of that bucket's lower bound.",
         examples=['http_request_duration_seconds{service="gateway"}'],
     )
@@ -287,6 +289,12 @@ class SliQuery(Shape):
         description="Over how long the rates of `histogram` are taken; 10s by default.",
         examples=["10s"],
     )
+    native: StrictBool | None = Field(
+        default=None,
+        description="Whether `histogram` is a native histogram, which only a Prometheus that was "
+        "told to keeps (`--enable-feature=native-histograms`); a classic one by default.",
+        examples=[True],
+    )
     witness: Text | None = Field(
         default=None,
         description="The statistic of the load that sees the same. Both are shown; where they "
@@ -297,13 +305,15 @@ class SliQuery(Shape):
     @model_validator(mode="after")
     def _one_form(self) -> SliQuery:
         given = {key for key in _EVERY if getattr(self, key) is not None}
-        if given - {"window"} not in [set(keys) for keys in _FORMS.values()]:
+        if given - _OF_HISTOGRAM not in [set(keys) for keys in _FORMS.values()]:
             raise ValueError(
                 "expected `query`, or `good` and `total`, or `bad` and `total`, or `histogram` "
                 f"and `quantile`; found {', '.join(sorted(given)) or 'none of them'}"
             )
         if self.window is not None and self.histogram is None:
             raise ValueError("`window` is for `histogram`; a query says its own range")
+        if self.native is not None and self.histogram is None:
+            raise ValueError("`native` is for `histogram`; it says of which kind that one is")
         if self.witness is not None and not _WITNESS.fullmatch(self.witness):
             raise ValueError(
                 f"witness {self.witness!r} must name a statistic of the load, such as orders.p99 "
@@ -318,7 +328,7 @@ class SliQuery(Shape):
             query = f"({self.good or self.bad}) / ({self.total})"
         elif self.histogram is not None:
             window_s = self.window or DEFAULT_WINDOW_S
-            rates = buckets(self.histogram, window_s)
+            rates = buckets(self.histogram, window_s, native=bool(self.native))
             query = f"histogram_quantile({self.quantile:g}, {rates})"
         return Sli(
             name=name,
@@ -329,6 +339,7 @@ class SliQuery(Shape):
             histogram=self.histogram or "",
             quantile=self.quantile or 0.0,
             window_s=window_s,
+            native=bool(self.native),
             witness=self.witness or "",
         )
 

@@ -33,6 +33,7 @@ FILES = {
   b: {bad: sum(x), total: sum(y), witness: a.errors}
   c: {histogram: 'h{s="g"}', quantile: 0.99, window: 5s, witness: a.p99}
   d: {histogram: h, quantile: 0.5}
+  n: {histogram: h, quantile: 0.5, native: true}
 """,
     "an arrival rate that is no round number": BASE.replace("200/s", "1000/h"),
     "a plan of arrivals": BASE.replace("200/s", "'0/s to 200/s over 90s, 200/s poisson'"),

@@ -334,6 +334,18 @@ IN_GOOD = [
         ["13:33: slis.lag.quantile: Input should be less than 1, found 99"],
     ),
     (
+        "only a histogram is native",
+        "{query: sum(kafka_consumer_lag)}",
+        "{query: a, native: true}",
+        ["13:8: slis.lag: `native` is for `histogram`; it says of which kind that one is"],
+    ),
+    (
+        "native is yes or no",
+        "{query: sum(kafka_consumer_lag)}",
+        "{histogram: a, quantile: 0.5, native: 'on'}",
+        ["13:46: slis.lag.native: expected true or false, found 'on'"],
+    ),
+    (
         "a witness is a statistic of the load",
         "{query: sum(kafka_consumer_lag)}",
         "{query: a, witness: orders}",
