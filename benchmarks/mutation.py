@@ -45,21 +45,21 @@ DIGITS = {1: "", 2: "[13579]", 5: "[38]", 10: "3"}
 
 #: Each module with the tests that are meant to hold it; all of them are pure and take seconds.
 TESTS = {
-    "verdict": ("test_verdict.py", "test_corpus.py"),
-    "judge": ("test_judge.py", "test_corpus.py"),
-    "checks": ("test_checks.py", "test_judge.py", "test_corpus.py"),
+    "verdict": ("test_verdict.py", "test_words.py"),
+    "judge": ("test_judge.py", "test_words.py"),
+    "checks": ("test_checks.py", "test_words.py"),
     "recovery": ("test_recovery.py", "test_recovery_each.py"),
     "series_recovery": ("test_series_recovery.py",),
     "recovery_checks": (
+        "test_checks.py",
         "test_recovery_each.py",
         "test_series_recovery.py",
-        "test_judge.py",
-        "test_corpus.py",
+        "test_words.py",
     ),
-    "alert_checks": ("test_alert_checks.py", "test_judge.py"),
+    "alert_checks": ("test_alert_checks.py", "test_words.py"),
     "objectives": ("test_objectives.py", "test_series_recovery.py"),
     "baseline": ("test_baseline.py",),
-    "baseline_checks": ("test_baseline.py", "test_judge.py", "test_corpus.py"),
+    "baseline_checks": ("test_baseline.py", "test_checks.py"),
 }
 IGNORED = shutil.ignore_patterns(".git", ".venv", ".cache", ".*_cache", "results", "__pycache__")
 SHOW = """
