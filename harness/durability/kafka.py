@@ -9,12 +9,15 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from harness import probe
 from harness.durability.ledger import text_of
 from harness.durability.reader import ASK_WITHIN_S, READ_WITHIN_S, copies_of
 from harness.durability.reconciliation import Copy
 from harness.durability.series import WriteSeries
 from harness.errors import ReadBackError
 
+_MODULES = ("kafka", "kafka.errors", "kafka.net.compat")
+DEFAULT_PORT = 9092
 POLL_MS = 200
 MARGIN = 1000  #: records before the mark that are read too
 
@@ -29,7 +32,8 @@ class KafkaReader:
 
     def __init__(self, series: WriteSeries, url: str) -> None:
         self._series = series
-        self._brokers = url.partition("://")[2].rpartition("@")[2].partition("/")[0].split(",")
+        hosts = url.partition("://")[2].rpartition("@")[2].partition("/")[0].split(",")
+        self._brokers = [host if ":" in host else f"{host}:{DEFAULT_PORT}" for host in hosts]
         self._starts: dict[int, int] = {}
 
     def mark(self) -> None:
@@ -100,16 +104,25 @@ class KafkaReader:
     @contextlib.contextmanager
     def _consumer(self) -> Iterator[Any]:
         try:
-            client = importlib.import_module("kafka")
-            errors = importlib.import_module("kafka.errors")
+            client, errors, net = (importlib.import_module(name) for name in _MODULES)
         except ImportError:
             raise ReadBackError(
-                "Reading Kafka needs the package kafka-python.",
+                "reading Kafka needs the package kafka-python",
                 "Install it with `pip install 'reliability-harness[kafka]'`.",
             ) from None
-        try:
-            with contextlib.closing(
-                client.KafkaConsumer(
+        # Asked first: kafka-python leaves a socket open for each refused connection.
+        if not any(probe.listens(broker) for broker in self._brokers):
+            raise ReadBackError(f"no broker listens at {', '.join(self._brokers)}")
+        with contextlib.ExitStack() as closing:
+
+            def connected(**settings: Any) -> Any:
+                # A consumer that is not answered raises, and leaves its thread and sockets behind.
+                connection = net.KafkaNetClient(**settings)
+                closing.callback(connection.close)
+                return connection
+
+            try:
+                consumer = client.KafkaConsumer(
                     bootstrap_servers=self._brokers,
                     group_id=None,
                     enable_auto_commit=False,
@@ -117,9 +130,10 @@ class KafkaReader:
                     allow_auto_create_topics=False,
                     bootstrap_timeout_ms=int(ASK_WITHIN_S * 1000),
                     request_timeout_ms=int(ASK_WITHIN_S * 1000),
+                    kafka_client=connected,
                 )
-            ) as consumer:
+                closing.callback(consumer.close)
                 yield consumer
-        except (errors.KafkaError, OSError) as error:
-            at = ", ".join(self._brokers)
-            raise ReadBackError(f"{at}: {type(error).__name__}: {error}") from None
+            except (errors.KafkaError, OSError) as error:
+                at = ", ".join(self._brokers)
+                raise ReadBackError(f"{at}: {type(error).__name__}: {error}") from None

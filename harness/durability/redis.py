@@ -29,6 +29,7 @@ class RedisReader:
         self._series = series
         self._url = url
         self._start = _BEGINNING
+        self._added = 0
 
     def mark(self) -> None:
         """Note the last entry; a stream that is not there yet begins with the first write.
@@ -39,6 +40,7 @@ class RedisReader:
         with self._client() as client:
             about = self._about(client)
             self._start = _BEGINNING if about is None else _id(about["last-generated-id"])
+            self._added = 0 if about is None else _added(about)
 
     def read(self, keys: Collection[str]) -> tuple[Copy, ...]:
         """Every entry since the mark.
@@ -50,8 +52,8 @@ class RedisReader:
             about = self._about(client)
             if about is None:
                 raise ReadBackError(f"there is no stream {self._series.collection}")
-            self._refuse_gaps(about)
             entries = list(self._entries(client))
+            self._refuse_gaps(about, len(entries))
         documents = [
             ("", {text_of(k): v for k, v in fields.items()}, "", time_ms << 64 | number)
             for (time_ms, number), fields in entries
@@ -61,12 +63,10 @@ class RedisReader:
             raise ReadBackError(f"no entry of {self._series.collection} has a {self._series.key}")
         return copies
 
-    def _refuse_gaps(self, about: dict[str, Any]) -> None:
-        last = _id(about["last-generated-id"])
-        deleted = _id(about.get("max-deleted-entry-id", b"0-0"))
-        if last < self._start:
+    def _refuse_gaps(self, about: dict[str, Any], count: int) -> None:
+        if _id(about["last-generated-id"]) < self._start:
             raise ReadBackError(f"the stream {self._series.collection} was made anew")
-        if deleted > self._start:
+        if count < _added(about) - self._added:
             raise ReadBackError(
                 f"entries of the stream {self._series.collection} were deleted or trimmed"
             )
@@ -107,6 +107,17 @@ class RedisReader:
             raise ReadBackError(f"{at} says: {error}") from None
         finally:
             client.close()
+
+
+def _added(about: dict[str, Any]) -> int:
+    """How many entries the stream ever had.
+
+    Raises:
+        ReadBackError: The server does not count them, so that nobody can tell a loss from a trim.
+    """
+    if "entries-added" not in about:
+        raise ReadBackError("this Redis does not count what a stream ever had; 7.0 or later does")
+    return int(about["entries-added"])
 
 
 def _id(name: bytes | str) -> tuple[int, int]:

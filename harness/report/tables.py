@@ -279,7 +279,7 @@ def durability(result: Result) -> Table:
 
 
 def _counted(count: int | None) -> str:
-    return "–" if count is None else f"{count:,}"
+    return NOTHING if count is None else f"{count:,}"
 
 
 def _harm(series: Result) -> str:
@@ -292,7 +292,7 @@ def _rpo(series: Result) -> str:
     """As an interval; 0 s when nothing is lost."""
     low, high = series["rpo_low_s"], series["rpo_high_s"]
     if low is None or high is None:
-        return "–"
+        return NOTHING
     return f"{high:.0f} s" if low == high else f"{low:.1f} to {high:.1f} s"
 
 
