@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 CORE = 1
 UP_WITHIN_S = 10.0
+FLUSH_S = 0.1
 MEMORY = Path("/dev/shm")  # noqa: S108 - a log in memory costs no disk
 CONFIG = """
 daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log stderr crit;
@@ -36,7 +37,7 @@ http {{
     listen 127.0.0.1:{port} backlog=8192;
     default_type application/json;
     location / {{
-      access_log {folder}/arrivals arrivals buffer=64k flush=1s;
+      access_log {folder}/arrivals arrivals buffer=64k flush=100ms;
       return 200 '{{"items": ["item-001", "item-002", "item-003"]}}';
     }}
     location = /up {{ return 200 'up'; }}
@@ -61,11 +62,14 @@ class Nginx:
 
     def arrivals(self) -> NDArray[np.float64]:
         """When each request since the last :meth:`forget` came, ascending."""
-        before = -1
-        while self._log.stat().st_size != before:  # it writes a full buffer at once, or each second
-            before = self._log.stat().st_size
-            time.sleep(1.2)
+        time.sleep(3 * FLUSH_S)
         return np.sort(np.array(self._log.read_text().split(), dtype=np.float64))
+
+    def first_arrival(self) -> float | None:
+        """When the first request since then came; None while there is none."""
+        with self._log.open() as lines:
+            line = lines.readline()
+        return float(line) if line.endswith("\n") else None
 
     def forget(self) -> None:
         """Empty the log."""

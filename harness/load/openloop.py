@@ -49,7 +49,7 @@ class OpenLoop(User):
         self._arrival: Arrival | None = None
         self._tasks: Any = None
         if _engine() is not None and isinstance(self, FastHttpUser):
-            self.client.__class__ = TimedSession
+            TimedSession.adopt(self.client)
 
     def sleep(self) -> Arrival | None:
         """Wait for an arrival; None means that there will be no more."""

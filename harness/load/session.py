@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import gevent
 import geventhttpclient.client
 from geventhttpclient.client import HTTPClientPool
 from locust.contrib.fasthttp import FastHttpSession
 
 from harness.load.engine import Engine
-from harness.load.patience import RequestTimeout
+from harness.load.patience import Patience, RequestTimeout
+from harness.load.sparing import make_sparing
 
 # geventhttpclient re-sends an idempotent request whose connection breaks, up to eleven
 # times and without a trace in the results: a user would see a failure, so must we.
@@ -28,6 +28,12 @@ class StopJourney(Exception):  # noqa: N818 - ends a journey, as Locust's StopUs
 class TimedSession(FastHttpSession):
     """Locust's client with a limit on the whole exchange, body included."""
 
+    @classmethod
+    def adopt(cls, session: FastHttpSession) -> None:
+        """Make one of Locust's own sessions, which has sent nothing yet, one of these."""
+        session.__class__ = cls
+        make_sparing(session)
+
     def request(  # type: ignore[override]  # the rest is passed on as it is
         self, method: str, url: str, name: str | None = None, **kwargs: Any
     ) -> Any:
@@ -38,13 +44,11 @@ class TimedSession(FastHttpSession):
         assert self.user is not None
         # Stamped here, so that a request that is given up keeps the times it began with.
         stamp = {**self.user.context(), **(kwargs.pop("context", None) or {})}
-        given_up = RequestTimeout()
-        timer = gevent.Timeout.start_new(engine.plan.timeout_s, given_up)
+        patience = Patience.of(engine.plan.timeout_s)
+        patience.begin()
         try:
             return super().request(method, url, name=name, context=stamp, **kwargs)
-        except RequestTimeout as timeout:
-            if timeout is not given_up:
-                raise
+        except RequestTimeout:
             self.abandon_connections()
             self.request_event.fire(
                 request_type=method,
@@ -59,7 +63,7 @@ class TimedSession(FastHttpSession):
             )
             raise StopJourney from None
         finally:
-            timer.close()
+            patience.end()
 
     def abandon_connections(self) -> None:
         """The interrupted exchange may still be on the wire: never reuse its connection."""
