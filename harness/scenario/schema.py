@@ -18,14 +18,14 @@ from harness.scenario.sections import (
     OBJECTIVE_EXAMPLES,
     OBJECTIVE_HELP,
     BlastRadius,
-    Durability,
     GatedObjective,
     Load,
     Phases,
-    SliQuery,
     Stack,
     WaivedCheck,
 )
+from harness.scenario.sliquery import SliQuery
+from harness.scenario.writeseries import Durability
 
 ABORT_HELP = (
     "A condition with `for`; once it has held that long, every fault is undone and the run ends "

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, StrictBool, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
 from harness.arrival_text import FORMS
-from harness.durability.series import DEFAULT_SETTLE_S, SCHEMES, WriteSeries
 from harness.scenario.fields import (
     ArrivalPlan,
     Day,
@@ -22,8 +20,6 @@ from harness.scenario.fields import (
     Share,
     Text,
 )
-from harness.slis import Sli, buckets
-from harness.units import show_duration
 
 OBJECTIVE_HELP = (
     "One line: `name.stat < limit during phase, …`, `sli < limit at end`, "
@@ -46,13 +42,6 @@ OBJECTIVE_EXAMPLES = [
     "orders.lost == 0",
     "orders.p99 <= baseline +15% during steady",
 ]
-#: A metric, and matchers in braces.
-HISTOGRAM = r"^[a-zA-Z_:][a-zA-Z0-9_:]*(\{[^{}]*\})?$"
-DEFAULT_WINDOW_S = 10.0
-_STORE = rf"^(?:{'|'.join(SCHEMES)})\.[A-Za-z_][A-Za-z0-9_.-]*$"
-_ADDRESS = "|".join(scheme for schemes in SCHEMES.values() for scheme in schemes)
-_DSN = rf"^(?:(?:{_ADDRESS})://\S+|.*\$\{{.+\}}.*)$"  # editors see variables
-_WITNESS = re.compile(r"[\w-]+\.(p\d+|errors|availability|degraded)")
 #: Options of ``stack`` that mean something to each driver.
 STACK_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "local": ("profile",),
@@ -222,204 +211,6 @@ class BlastRadius(Shape):
         "break it (Prometheus, Alertmanager, Toxiproxy) do not count.",
         examples=["34%"],
     )
-
-
-_FORMS: Mapping[str, tuple[str, ...]] = {
-    "query": ("query",),
-    "good": ("good", "total"),
-    "bad": ("bad", "total"),
-    "histogram": ("histogram", "quantile"),
-}
-_EVERY = ("query", "good", "bad", "total", "histogram", "quantile", "window", "native")
-_OF_HISTOGRAM = {"window", "native"}  # these may stand beside `histogram`, and nowhere else
-
-
-class SliQuery(Shape):
-    """A Prometheus query: as it is, as a ratio of two, or as the quantile of a histogram."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "oneOf": [
-                {
-                    "required": list(keys),
-                    "properties": {
-                        other: False
-                        for other in _EVERY
-                        if other not in keys
-                        and not (form == "histogram" and other in _OF_HISTOGRAM)
-                    },
-                }
-                for form, keys in _FORMS.items()
-            ]
-        }
-    )
-
-    query: Text | None = Field(
-        default=None,
-        description="PromQL that gives one number. Either this, or one of the forms below.",
-        examples=["sum(kafka_consumer_lag)"],
-    )
-    good: Text | None = Field(
-        default=None,
-        description="PromQL for the good events; divided by `total`.",
-        examples=['sum(rate(http_requests_total{code!~"5.."}[10s]))'],
-    )
-    bad: Text | None = Field(
-        default=None,
-        description="PromQL for the bad events; divided by `total`. Where there is no such "
-        "series it is 0, but only while `total` is above 0 and the targets are up.",
-        examples=['sum(rate(http_requests_total{code=~"5.."}[10s]))'],
-    )
-    total: Text | None = Field(
-        default=None,
-        description="PromQL for all events.",
-        examples=["sum(rate(http_requests_total[10s]))"],
-    )
-    histogram: Annotated[str, StringConstraints(pattern=HISTOGRAM)] | None = Field(
-        default=None,
-        description="Name of a histogram (without `_bucket`), with matchers if need be. A "
-        "quantile in its last bucket is no measurement, instead of that bucket's lower bound.",
-        examples=['http_request_duration_seconds{service="gateway"}'],
-    )
-    quantile: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        default=None, description="Which quantile of `histogram`.", examples=[0.99]
-    )
-    window: LongerDuration | None = Field(
-        default=None,
-        description="Over how long the rates of `histogram` are taken; 10s by default.",
-        examples=["10s"],
-    )
-    native: StrictBool | None = Field(
-        default=None,
-        description="Whether `histogram` is a native histogram, which only a Prometheus that was "
-        "told to keeps (`--enable-feature=native-histograms`); a classic one by default.",
-        examples=[True],
-    )
-    witness: Text | None = Field(
-        default=None,
-        description="The statistic of the load that sees the same. Both are shown; where they "
-        "differ by more than the bucket, checks of this SLI in steady are inconclusive.",
-        examples=["orders.p99"],
-    )
-
-    @model_validator(mode="after")
-    def _one_form(self) -> SliQuery:
-        given = {key for key in _EVERY if getattr(self, key) is not None}
-        if given - _OF_HISTOGRAM not in [set(keys) for keys in _FORMS.values()]:
-            raise ValueError(
-                "expected `query`, or `good` and `total`, or `bad` and `total`, or `histogram` "
-                f"and `quantile`; found {', '.join(sorted(given)) or 'none of them'}"
-            )
-        if self.window is not None and self.histogram is None:
-            raise ValueError("`window` is for `histogram`; a query says its own range")
-        if self.native is not None and self.histogram is None:
-            raise ValueError("`native` is for `histogram`; it says of which kind that one is")
-        if self.witness is not None and not _WITNESS.fullmatch(self.witness):
-            raise ValueError(
-                f"witness {self.witness!r} must name a statistic of the load, such as orders.p99 "
-                "or orders.errors"
-            )
-        return self
-
-    def sli(self, name: str) -> Sli:
-        """What is asked of Prometheus."""
-        query, window_s = self.query or "", 0.0
-        if self.total is not None:
-            query = f"({self.good or self.bad}) / ({self.total})"
-        elif self.histogram is not None:
-            window_s = self.window or DEFAULT_WINDOW_S
-            rates = buckets(self.histogram, window_s, native=bool(self.native))
-            query = f"histogram_quantile({self.quantile:g}, {rates})"
-        return Sli(
-            name=name,
-            query=query,
-            good=self.good or "",
-            bad=self.bad or "",
-            total=self.total or "",
-            histogram=self.histogram or "",
-            quantile=self.quantile or 0.0,
-            window_s=window_s,
-            native=bool(self.native),
-            witness=self.witness or "",
-        )
-
-
-class Durability(Shape):
-    """Writes that were acknowledged and must be there afterwards."""
-
-    writes: Text = Field(
-        description="The request that writes: its method and path, or its name in the load.",
-        examples=["POST /orders"],
-    )
-    read: Annotated[str, StringConstraints(pattern=_STORE)] = Field(
-        description="Where the writes are read back: `postgres.` and a table, `kafka.` and a "
-        "topic, or `redis.` and a stream.",
-        examples=["postgres.orders", "kafka.orders"],
-    )
-    key: Text = Field(
-        description="The field that identifies a write: of the request's JSON body or, if the "
-        "server chooses it, of the answer's; and of the row or record. It must be new for every "
-        "write.",
-        examples=["order_id"],
-    )
-    fields: list[Text] = Field(
-        default_factory=list,
-        description="Fields of the request's body that must be kept as they were sent; what "
-        "differs counts as `corrupted`.",
-        examples=[["item", "quantity"]],
-    )
-    group: Text | None = Field(
-        default=None,
-        description="Field of the request's body within whose values the order of writes must be "
-        "kept; what is not counts as `reordered`.",
-        examples=["customer_id"],
-    )
-    order: Text | None = Field(
-        default=None,
-        description="The column that says in which order rows were written; only for PostgreSQL.",
-        examples=["id"],
-    )
-    settle: LongerDuration = Field(
-        default=DEFAULT_SETTLE_S,
-        json_schema_extra={"default": show_duration(DEFAULT_SETTLE_S)},
-        description="After the load the store must have been quiet for so long before it is read.",
-        examples=["10s"],
-    )
-    dsn: Annotated[str, StringConstraints(pattern=_DSN)] | None = Field(
-        default=None,
-        description="Where the store is: `postgresql://`, `redis://` or `kafka://host:port,…`. A "
-        "host that is a service of the stack stands for its published address. By default the "
-        "service of the store's name, without a password.",
-        examples=["postgresql://shop:${SHOP_DB_PASSWORD}@postgres/shop"],
-    )
-
-    @model_validator(mode="after")
-    def _fits(self) -> Durability:
-        engine = self.read.partition(".")[0]
-        if self.dsn is not None and self.dsn.partition(":")[0] not in SCHEMES[engine]:
-            known = " or ".join(f"{scheme}://" for scheme in SCHEMES[engine])
-            raise ValueError(f"the dsn of {self.read} must begin with {known}")
-        if self.order is not None and engine != "postgres":
-            raise ValueError(f"`order` is for tables; {self.read} has an order of its own")
-        if self.group is not None and self.order is None and engine == "postgres":
-            raise ValueError("`group` needs `order`: the column that says which row came first")
-        return self
-
-    def series(self, name: str) -> WriteSeries:
-        """What is written, and where it is read back."""
-        engine, _, collection = self.read.partition(".")
-        return WriteSeries(
-            name=name,
-            writes=self.writes,
-            engine=engine,
-            collection=collection,
-            key=self.key,
-            fields=tuple(self.fields),
-            group=self.group or "",
-            order=self.order or "",
-            settle_s=self.settle,
-            dsn=self.dsn or "",
-        )
 
 
 class GatedObjective(Shape):
