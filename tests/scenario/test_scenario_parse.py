@@ -307,6 +307,12 @@ def test_the_broker_scenario_is_one() -> None:
     assert (series.key, series.settle_s, series.dsn) == ("order_id", 10.0, "")
 
 
+def test_workers_of_other_hosts_keep_no_ledger_so_writes_are_not_reconciled_there() -> None:
+    text = BROKER.replace("experiments/kafka-broker-down.json", "experiments/llm-timeout.json")
+    (problem,) = problems(text.replace("load: {", "load: {workers: 2, master: {}, "))
+    assert "durability together with load.master is not available in this version" in problem
+
+
 def test_the_pod_scenario_needs_what_is_not_available_and_nothing_else() -> None:
     assert problems(POD_KILL) == [
         "3:17: error: stack driver kubernetes is not available in this version",
