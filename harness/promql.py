@@ -154,7 +154,7 @@ def reach_s(query: str, rules: Mapping[str, tuple[str, float]], depth: int = 5) 
             inside = tokens[place + 1 : _closing(tokens, place)]
             ranges.append(duration_s("".join(inside).partition(":")[0]))
             nested = nested or ":" in "".join(inside)
-        elif text.lower() == "offset":
+        elif text.lower() == "offset" and place + 1 < len(tokens):
             offsets.append(duration_s(tokens[place + 1]))
     behind = [0.0]
     for selector in selectors(query):

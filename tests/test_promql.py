@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.promql import Selector, duration_s, expanded, fills_in, selectors, window_s
+from harness.promql import (
+    Selector,
+    duration_s,
+    expanded,
+    fills_in,
+    needed,
+    reach_s,
+    selectors,
+    window_s,
+)
 
 READ: dict[str, tuple[str, list[str]]] = {
     "a name": ("up", ["up"]),
@@ -88,4 +97,62 @@ def test_no_text_crashes_it(text: str) -> None:
     for selector in selectors(text):
         assert selector.window_s >= 0
     assert window_s(text) >= 0
+    assert reach_s(text, {}) >= 0
     assert fills_in(text) in (True, False)
+
+
+REACH: dict[str, tuple[str, float]] = {
+    "a gauge": ("lag", 0.0),
+    "a rate": ("rate(a[5s])", 5.0),
+    "the longer of two rates": ("rate(a[5s]) / rate(b[1m])", 60.0),
+    "an offset comes before the range": ("rate(a[5s] offset 10s)", 15.0),
+    "the longer of two offsets": ("a offset 10s / b offset 20s", 20.0),
+    "a subquery adds to what it reads": ("max_over_time(rate(a[5s])[30s:1s])", 35.0),
+    "a subquery without a step": ("max_over_time(rate(a[5s])[30s:])", 35.0),
+    "a recording rule and its interval": ("errors:rate5s > 1", 20.0),
+    "a rule under a range": ("avg_over_time(errors:rate5s[1m])", 80.0),
+    "a rule that reads a rule": ("worse:rate5s", 25.0),
+    "a word in a text is no offset": ('a{b="offset 10s"}', 0.0),
+}
+RECORDED = {
+    "errors:rate5s": ("sum(rate(errors[5s]))", 15.0),
+    "worse:rate5s": ("max(errors:rate5s)", 5.0),
+    "itself": ("itself", 1.0),
+}
+
+
+@pytest.mark.parametrize("row", REACH.values(), ids=REACH)
+def test_how_far_back_a_value_looks(row: tuple[str, float]) -> None:
+    query, expected = row
+    assert reach_s(query, RECORDED) == expected
+
+
+def test_a_rule_that_reads_itself_ends() -> None:
+    assert reach_s("itself", RECORDED) == 5.0
+    assert needed("itself", {"itself": "itself"}) == selectors("itself")
+
+
+NEEDED: dict[str, tuple[str, list[str]]] = {
+    "what it compares": ("sum(rate(a[5s])) / sum(b) > 0.1", ["a", "b"]),
+    "a recording rule's own": ("errors:rate5s > 1", ["errors"]),
+    "what is absent is not needed": ('absent(up{job="x"})', []),
+    "nor over time": ("absent_over_time(a[5m])", []),
+    "nor the rule behind it": ("absent(errors:rate5s)", []),
+    "but what stands beside it is": ("absent(a) and b > 1", ["b"]),
+    "what Prometheus writes itself": ("up == 0", []),
+    "beside something of a target's": ("up == 0 or a > 1", ["a"]),
+    "what keeps it quiet": ("a > 1 unless on () paused == 1", ["a"]),
+    "what follows that": ("a > 1 unless paused or b > 1", ["a", "b"]),
+    "and what is asked beside": ("a unless b and c", ["a", "c"]),
+    "two that keep it quiet": ("a unless b unless c", ["a"]),
+    "in brackets": ("(a unless (b or c)) / d", ["a", "d"]),
+    "only inside its own brackets": ("sum(a unless b) > sum(c)", ["a", "c"]),
+    "a constant needs nothing": ("vector(1) > 2", []),
+}
+
+
+@pytest.mark.parametrize("row", NEEDED.values(), ids=NEEDED)
+def test_what_a_rule_can_say_nothing_without(row: tuple[str, list[str]]) -> None:
+    query, expected = row
+    rules = {name: rule for name, (rule, _) in RECORDED.items()}
+    assert [selector.metric for selector in needed(query, rules)] == expected

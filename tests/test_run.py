@@ -302,6 +302,32 @@ def test_a_query_that_prometheus_cannot_read_is_refused_before_any_load() -> Non
     assert "load start" not in lived.calls
 
 
+OF_SLI = SCENARIO.replace(
+    "recovery of assistant < 10s from heal sustained 3s",
+    "faults < 1 during steady\n  - recovery of faults < 10s from heal sustained 3s",
+)
+
+
+def recovery_phase_s(world: World) -> float:
+    """How long recovery was watched before the after phase began."""
+    began = {e.data["phase"]: e.at for e in world.events if e.kind == "phase"}
+    return began["after"] - began["recovery"]
+
+
+def test_recovery_of_an_sli_is_watched_as_it_goes_on_and_ends_early() -> None:
+    lived = world()
+    assert verdict(lived, OF_SLI)["name"] == "PASS"
+    assert recovery_phase_s(lived) < scenario(OF_SLI).phases.recovery_s
+
+
+def test_recovery_of_an_sli_that_nobody_can_ask_is_watched_to_the_end() -> None:
+    lived = world(on_tick=in_fault(series_problem="no answer"))
+    found = verdict(lived, OF_SLI)
+    assert found["name"] == "INCONCLUSIVE"
+    assert "no_data" in codes(found)
+    assert recovery_phase_s(lived) == pytest.approx(scenario(OF_SLI).phases.recovery_s, abs=1.0)
+
+
 def test_a_refusal_over_a_dirty_stack_is_dirty() -> None:
     lived = world(query_problem="parse error")
 

@@ -18,6 +18,7 @@ from harness.model import (
     Threshold,
 )
 from harness.objectives import quantile_of, show
+from harness.promql import reach_s
 from harness.units import show_duration
 
 _GROWING = (Op.LT, Op.LE)
@@ -47,6 +48,13 @@ def _warnings(scenario: Scenario, condition: Condition) -> Iterator[str]:
 
 def _recovery_warnings(scenario: Scenario, condition: RecoveryLimit) -> Iterator[str]:
     """Counted from the injection the fault's own hold is watched too, and may be unknown here."""
+    sli = scenario.slis.get(condition.subject)
+    behind_s = 0.0 if sli is None else max(reach_s(part, {}) for part in sli.parts)
+    if behind_s >= condition.limit_s:
+        yield (
+            f"{show(condition)}: the query of {condition.subject} looks {show_duration(behind_s)} "
+            "back, so it shows a recovery that late; shorten its window, or allow more"
+        )
     if condition.origin is RecoveryFrom.INJECTION:
         return
     watched_s = scenario.phases.recovery_s + scenario.phases.after_s

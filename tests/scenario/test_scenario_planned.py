@@ -42,3 +42,19 @@ def test_undecidable(line: str, steady: str, expected: list[str]) -> None:
     else:
         text = changed(text, "http.errors < 2% during steady", line)
     assert list(undecidable(load(text))) == expected
+
+
+WINDOWS = [
+    ("5s", "recovery of errors < 10s", []),
+    ("10s", "recovery of errors < 10s", ["recovery of errors < 10s: the query of errors looks 10s back, so it shows a recovery that late; shorten its window, or allow more"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("window", "line", "expected"), WINDOWS, ids=["shorter", "as long"])
+def test_a_window_as_long_as_the_limit_of_a_recovery(
+    window: str, line: str, expected: list[str]
+) -> None:
+    sli = f"slis: {{errors: {{query: 'sum(rate(errors_total[{window}]))'}}}}"
+    text = INLINE.replace("metrics: none", f"{sli}\nphases: {{steady: 60s}}")
+    text += f"  - errors < 1 during steady\n  - {line}\n"
+    assert list(undecidable(load(text))) == expected
