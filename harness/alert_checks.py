@@ -66,7 +66,7 @@ def _quiet(
         return _alert(objective, Outcome.FAIL, f"fired {len(firing)} s", None, None)
     heard = _heard(series.points, series.step_s, windows)
     blind = [t for t, _, _ in series.left_out if any(w.holds(t) for w in windows.values())]
-    hole_s = _longest_s(blind, series.step_s)
+    hole_s = longest_s(blind, series.step_s)
     if heard >= MIN_COVERAGE and hole_s <= max(LONGEST_HOLE_S, STALE_INTERVALS * series.step_s):
         return _alert(objective, Outcome.PASS, "never fired", None, None)
     if not blind:
@@ -81,7 +81,7 @@ def _quiet(
     return unmet(objective, "", code, because, remedy)
 
 
-def _longest_s(times: Sequence[float], step_s: float) -> float:
+def longest_s(times: Sequence[float], step_s: float) -> float:
     """The longest stretch of samples that follow each other, seconds."""
     longest = current = 0
     before = -math.inf

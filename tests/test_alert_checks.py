@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness.alert_checks import longest_s
 from harness.evidence import Evidence
 from harness.model import Check, Outcome
 from harness.slis import Series
@@ -16,6 +17,7 @@ from tests.builders import (
     PROVEN,
     ZERO,
     checks_of,
+    fault,
     good_evidence,
     scenario,
     series,
@@ -173,3 +175,32 @@ def test_seconds_to_fire_are_counted_from_the_proof() -> None:
         10,
     )
     assert check.because == "fired 4 s after the fault was proven"
+
+
+def test_an_alert_needs_a_fault_that_was_proven() -> None:
+    evidence = replace(run(FIRES, alert(firing=(PROVEN, END))), faults=(fault(proven_at=None),))
+    check = check_of(evidence)
+    assert (check.phase, check.code, check.because) == (
+        "",
+        "fault_not_applied",
+        "no fault was proven to count from",
+    )
+
+
+HOLES: dict[str, tuple[list[float], float, float]] = {
+    "nothing is missing": ([], 1.0, 0.0),
+    "one sample": ([3], 1.0, 1.0),
+    "three in a row": ([3, 4, 5], 1.0, 3.0),
+    "three one by one": ([3, 5, 7], 1.0, 1.0),
+    "the longer of two": ([1, 2, 10, 11, 12], 1.0, 3.0),
+    "the longer of two comes first": ([1, 2, 3, 10, 11], 1.0, 3.0),
+    "in any order": ([5, 3, 4], 1.0, 3.0),
+    "samples are ten seconds apart": ([10, 20, 40], 10.0, 20.0),
+    "samples are half a second apart": ([1.0, 1.5, 3.0], 0.5, 1.0),
+}
+
+
+@pytest.mark.parametrize("row", HOLES.values(), ids=HOLES)
+def test_the_longest_hole(row: tuple[list[float], float, float]) -> None:
+    times, step_s, expected = row
+    assert longest_s(times, step_s) == expected

@@ -125,6 +125,7 @@ def test_a_judge_that_raises_has_judged_nothing(
         "check_error",
         "judging it raised ZeroDivisionError: by nothing",
     )
+    assert (check.phase, check.remedy) == ("", "Please report this.")
 
 
 def test_a_judge_that_raises_over_a_bystander_has_judged_nothing(

@@ -430,3 +430,10 @@ def test_any_text_is_an_objective_or_an_objective_error(text: str) -> None:
         assert str(error)
     else:
         assert parse(show(condition)) == condition
+
+
+@pytest.mark.parametrize("op", ["<", "<=", ">", ">=", "=="])
+def test_an_sli_may_be_called_alert(op: str) -> None:
+    found = parse(f"alert {op} 5 at end")
+    assert isinstance(found, Threshold)
+    assert (found.subject, found.op) == ("alert", op)

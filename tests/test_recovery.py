@@ -383,3 +383,42 @@ def test_partial_outages_are_covered_in_95_percent(origin: Origin) -> None:
         widths.append(high - low)
     assert np.mean(covered) >= 0.95, np.mean(covered)
     assert max(widths) < 1.5
+
+
+def test_a_silence_of_just_five_seconds_is_none() -> None:
+    def quiet_for(seconds: float) -> bool:
+        before, after = np.arange(0, 10.25, 0.25), np.arange(10 + seconds, 30, 0.25)
+        return silent(records(ZERO + np.concatenate((before, after))), ZERO, ZERO + 30)
+
+    assert not quiet_for(5.0)
+    assert quiet_for(5.25)
+
+
+def test_a_second_of_few_failures_ends_no_trouble_that_goes_on() -> None:
+    """Without any time to be sustained, a good answer between two bad ones is no recovery."""
+    found = load(20)
+    hit = between(found, 1, 6) & (np.arange(len(found)) % 2 == 0)
+    found["outcome"][hit] = RequestOutcome.REFUSED
+    recovery = judge(found, injection(), 20, sustained_s=0)
+    low, high = interval(recovery)
+    assert recovery.state == "recovered"
+    assert low == pytest.approx(5.78, abs=0.03)
+    assert 6.0 <= high < 6.2
+
+
+def test_what_was_well_before_the_injection_makes_no_outage_look_faint() -> None:
+    """A third of a second in which half fails: the half counts, not the share of a second."""
+    found = load(20)
+    hit = between(found, 0, 0.34) & (np.arange(len(found)) % 2 == 0)
+    found["outcome"][hit] = RequestOutcome.REFUSED
+    low, high = interval(judge(found, injection(0, 0.01), 20))
+    assert low <= 0.34 <= high
+    assert high - low < 0.15
+
+
+def test_a_condition_that_held_already_widens_nothing() -> None:
+    orders, browse = load(60), fail(load(60), 0, 26)
+    fail(orders, 0, 23)
+    both = judge((*conditions(orders), *conditions(browse)), injection(), 60)
+    alone = judge(browse, injection(), 60)
+    assert interval(both) == interval(alone)

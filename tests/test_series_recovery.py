@@ -170,6 +170,10 @@ def test_steps_need_not_be_seconds() -> None:
     points = tuple((ZERO + 15.0 * k, ILL if k < 3 else WELL) for k in range(8))
     found = judge(Series(name="lag", points=points, step_s=15.0))
     assert said(found) == ("recovered", 14.8, 45.0)
+    steps = steps_of(Series(name="lag", points=points, step_s=15.0), [LIMIT], ZERO, ZERO + 59)
+    assert [step.at - ZERO for step in steps] == [0, 15, 30, 45]
+    later = steps_of(Series(name="lag", points=points, step_s=15.0), [LIMIT], ZERO + 1, ZERO + 60)
+    assert [step.at - ZERO for step in later] == [15, 30, 45, 60]
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])

@@ -487,6 +487,12 @@ def test_a_poisson_plan_is_not_held_to_its_mean() -> None:
     assert "offered_load_low" in codes(with_load(good_evidence(), arrivals=plan))
 
 
+def test_an_even_plan_is_held_to_what_it_plans() -> None:
+    plan = Arrivals(segments=(Hold(rate=RATE * 1.06),))
+    assert "offered_load_low" in codes(with_load(good_evidence(), arrivals=plan))
+    assert codes(with_load(good_evidence(), arrivals=replace(plan, poisson=True))) == []
+
+
 def test_what_a_ramp_plans_is_asked_and_no_more() -> None:
     falls = parse("200/s for 20s, 200/s to 100/s over 30s")
     assert codes(with_load(good_evidence(), arrivals=falls)) == []
@@ -498,6 +504,9 @@ def test_a_lost_worker_among_several_is_named_so() -> None:
     found = good_evidence(samples=samples(intact=False))
     assert codes(with_load(found, workers=4)) == ["worker_lost"]
     assert codes(with_load(found, workers=1, master=LoadMaster())) == ["worker_lost"]
+    found = good_evidence(events=events(event(kinds.LOAD_LOST, message="exit 137")))
+    assert codes(with_load(found, workers=4)) == ["worker_lost"]
+    assert codes(with_load(found, workers=1)) == ["load_lost"]
 
 
 @pytest.mark.parametrize(("error_s", "wanted"), [(0.1, []), (0.101, ["clocks_apart"])])
