@@ -638,3 +638,57 @@ def test_a_warning_of_one_series_says_nothing_of_another() -> None:
     found = good_evidence(series={"lag": series(warnings=("5 buckets repaired",))})
     warned = [c.objective for c in checks_of(found) if "warning" in c.because]
     assert warned == ["lag < 100 during steady", "lag < 100 at end"]
+
+
+# -- a late generator
+
+
+LATE: dict[str, tuple[list[str], float, Outcome, str]] = {
+    "slow all along, by a punctual generator": (
+        ["orders.p99 < 250ms during steady"],
+        0.0,
+        FAIL,
+        "not_recovered",
+    ),
+    "slow all along, by a late one: perhaps only it was slow": (
+        ["orders.p99 < 250ms during steady"],
+        0.2,
+        INCONCLUSIVE,
+        "load_saturated",
+    ),
+    "refused all along, by a late one: lag refuses nobody": (
+        ["orders.p99 < 250ms during steady", "orders.errors < 1% during steady"],
+        0.2,
+        FAIL,
+        "not_recovered",
+    ),
+    "refused all along, told by who was answered": (
+        ["orders.availability > 99% during steady"],
+        0.2,
+        FAIL,
+        "not_recovered",
+    ),
+}
+
+
+@pytest.mark.parametrize(("texts", "lag_s", "outcome", "code"), LATE.values(), ids=LATE)
+def test_what_a_late_generator_says_of_recovery(
+    texts: list[str], lag_s: float, outcome: Outcome, code: str
+) -> None:
+    def trouble(found: Records) -> None:
+        found["sent"] += lag_s
+        hit = during(found, CALLED, END + 1)
+        if len(texts) == 1 and "p99" in texts[0]:
+            found["completed"][hit] += 1.0
+        else:
+            found["outcome"][hit] = RequestOutcome.REFUSED
+
+    wanted = scenario([*texts, "recovery of orders < 10s sustained 5s"], only_affects=())
+    check = only(with_records(trouble, scenario=wanted), "recovery")
+    assert (check.outcome, check.code) == (outcome, code), check.because
+    assert check.because.endswith("; but the generator itself was late") is (
+        code == "load_saturated"
+    )
+    if code == "load_saturated":
+        assert (check.objective, check.phase) == ("recovery of orders < 10s sustained 5s", "")
+        assert check.remedy == "Lower the arrival rate, or give the generator more CPU."

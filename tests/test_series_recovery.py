@@ -382,6 +382,23 @@ def test_a_limit_inside_the_interval_is_inconclusive() -> None:
     check = check_of(evidence)
     assert (check.outcome, check.code) == (Outcome.INCONCLUSIVE, "straddles_limit")
     assert check.low == 0
+    assert check.because.startswith("well again 0.0 to 12.6 s after the heal")
+    assert check.remedy == "Scrape more often, or shorten the window that the query reads."
+
+
+def test_a_recovery_in_just_the_limit_is_not_within_it() -> None:
+    texts = (*WANTED[:2], "recovery of lag < 6s sustained 5s")
+    check = check_of(replace(run((CALLED + 1, CALLED + 6), wanted=texts), faults=(kill(),)))
+    assert (check.high, check.limit) == (6.0, 6.0)
+    assert (check.outcome, check.code) == (Outcome.INCONCLUSIVE, "straddles_limit")
+
+
+def test_without_a_fault_there_is_nothing_to_count_from() -> None:
+    check = check_of(replace(run(), faults=()))
+    assert (check.outcome, check.code) == (Outcome.INCONCLUSIVE, "recovery_not_measured")
+    assert check.because == (
+        "no proven fault and heal to count from, or too little recorded to judge by"
+    )
 
 
 def test_a_late_generator_takes_nothing_back_that_prometheus_saw() -> None:
