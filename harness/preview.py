@@ -159,6 +159,7 @@ def _load(
         "timeout_s": load.timeout_s,
         "max_in_flight": load.max_in_flight,
         "workers": load.workers,
+        "master": None if load.master is None else f"{load.master.bind}:{load.master.port}",
         "arrivals_planned": _arrivals_planned(load, seconds),
     }
 

@@ -169,6 +169,11 @@ NOT_PASSES = {
         world(on_tick=in_fault(stop_by="SIGHUP")),
         ("ABORTED", "aborted"),
     ),
+    "no load worker joins": (world(load_waits_in_vain=True), ("ERROR", "error")),
+    "the operator stops while load workers are waited for": (
+        world(load_waits_in_vain=True, on_tick=stop_at(0, stop_by="SIGINT")),
+        ("ABORTED", "aborted"),
+    ),
     "Prometheus goes away for good": (
         world(on_tick=in_fault(metrics_alive=False)),
         ("INCONCLUSIVE", "metrics_lost"),

@@ -46,7 +46,7 @@ def join(asked: Asked) -> ExitCode:
             status = child.wait()
         except KeyboardInterrupt:
             processes.stop(child, STOP_GRACE_S)
-            _say("stopped; the run that it took part in ends as inconclusive")
+            _say("stopped; a run that it took part in ends as inconclusive")
             return ExitCode.ABORTED
     return _meaning(status, master)
 

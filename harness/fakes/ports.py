@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.arrivals import constant
 from harness.descriptor import StackDescriptor
-from harness.errors import StoreError
+from harness.errors import LoadError, StoreError
 from harness.fakes.world import World, heal_all, healthy
 from harness.model import Activity, Event, FaultRecord
 from harness.ports import Progress, Restoration
@@ -71,9 +71,16 @@ class FakeLoad:
     sent: Records = field(default_factory=lambda: np.empty(0, RECORD))
 
     def start(self, base_url: str) -> float:
-        """Begin at once."""
+        """Begin at once, or never.
+
+        Raises:
+            LoadError: The world lets nobody join.
+        """
         self.world.calls.append("load start")
         self.world.loaded_url = base_url
+        if self.world.load_waits_in_vain:
+            FakeClock(self.world).wait(1.0)
+            raise LoadError("Nobody has joined.")
         self.zero = self.world.time
         return self.zero
 

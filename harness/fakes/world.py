@@ -77,6 +77,7 @@ class World:
     ledger: Ledger | None = None
     copies: Callable[[World], tuple[Copy, ...]] = lambda _world: ()
     store_problem: str = ""
+    load_waits_in_vain: bool = False  #: for workers that never join, until somebody asks to stop
     residue: Restoration = field(default_factory=Restoration)
     descriptor: StackDescriptor = field(default_factory=descriptor)
     target: str = EDGE

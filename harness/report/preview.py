@@ -83,7 +83,12 @@ def _how_many(load: Mapping[str, Any]) -> str:
 
 
 def _shared(load: Mapping[str, Any]) -> str:
-    return f"; shared by {load['workers']} workers" if load["workers"] > 1 else ""
+    count = load["workers"]
+    if load["master"] is not None:
+        where = clean(load["master"]).removesuffix(":0")
+        who = "a worker" if count == 1 else f"{count} workers"
+        return f"; sent by {who} of other hosts, who join at {where}"
+    return f"; shared by {count} workers" if count > 1 else ""
 
 
 def _metrics(metrics: Mapping[str, Any] | None) -> list[str]:

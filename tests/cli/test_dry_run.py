@@ -237,6 +237,10 @@ LOADS = {
     "a recording": ("arrivals: replay times.txt", "replay times.txt, at most 2/s: 3 arrivals"),
     "a closed loop": ("users: 7", "a closed loop of 7 users, each of whom waits for an answer"),
     "several workers": ("users: 7, workers: 3", "who give up after 1s; shared by 3 workers"),
+    "workers of other hosts": (
+        "users: 7, workers: 3, master: {bind: '*', port: 5557}",
+        "sent by 3 workers of other hosts, who join at *:5557",
+    ),
 }
 
 
