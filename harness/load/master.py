@@ -43,6 +43,7 @@ from harness.samples import RECORD, SeriesName
 LOOK_S = 0.05
 LEAVE_GRACE_S = 2.0
 MOST_REFUSALS = 20
+LONGEST_NAME = 100
 _message: Any = Message  # Locust says no types
 
 
@@ -147,9 +148,12 @@ class LoadMaster(MasterRunner):
     def _refuse(self, client: str, name: str, why: str) -> None:
         self._tell(client, messages.REFUSED, {"why": why})
         self._tell(client, "quit", None)
-        if len(self._state.refused) < MOST_REFUSALS:
-            self._state.refused.append(f"{name} {why}")
+        self._note_refusal(f"{name} {why}")
         self._say()
+
+    def _note_refusal(self, sentence: str) -> None:
+        if len(self._state.refused) < MOST_REFUSALS:
+            self._state.refused.append(sentence)
 
     def _of_member(self, member: Member, msg: Message) -> None:
         match msg.type:
@@ -186,7 +190,7 @@ class LoadMaster(MasterRunner):
             self._clocks.pop(member.id, None)
             if member.id in self.clients:
                 del self.clients[member.id]
-            self._state.refused.append(sentence)
+            self._note_refusal(sentence)
         self._say()
 
     # -- what they report
@@ -330,4 +334,5 @@ def install() -> None:
 
 def _host(client: str) -> str:
     """Locust's workers are called after their host and a random number."""
-    return client.rpartition("_")[0] or client
+    host = client.rpartition("_")[0] or client
+    return "".join(letter for letter in host if letter.isprintable())[:LONGEST_NAME]

@@ -188,8 +188,9 @@ def _number(value: object, name: str) -> float:
 
 
 def _text(value: object, name: str) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT:
-        raise MessageError(f"{name} is a text of up to {_LONGEST_TEXT} letters.")
+    # It will be printed on somebody's terminal.
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_TEXT or not value.isprintable():
+        raise MessageError(f"{name} is a printable text of up to {_LONGEST_TEXT} letters.")
     return value
 
 

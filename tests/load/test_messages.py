@@ -88,6 +88,12 @@ def test_records_move_onto_another_clock_and_keep_everything_else() -> None:
     assert highest_series(records.tobytes()) == 4
 
 
+@pytest.mark.parametrize("host", ["", "x" * 1001, "\x1b[2J", "a\nb", 5, None])
+def test_a_name_that_a_terminal_should_not_see_is_refused(host: object) -> None:
+    with pytest.raises(MessageError, match="host is a printable text"):
+        messages.hello(HELLO.data() | {"host": host})
+
+
 def roster(**changes: Any) -> Roster:
     good: dict[str, Any] = {"workers": 2, "machine": "m", "profile": "p", "version": "1.0"}
     return Roster(**good | changes)
