@@ -249,4 +249,5 @@ def _unknown(
         found.append(f"which requests {scenario.load.profile} sends: it is code")
     if not scenario.client_side_only:
         found.append("whether Prometheus answers, and with data")
+    found += [f"whether {s.read} can be read back as {s.name}" for s in scenario.durability]
     return found

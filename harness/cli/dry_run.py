@@ -58,6 +58,9 @@ def _writes(scenario: Scenario, permission: Permission, out: Path) -> list[dict[
         (str(state / "locks"), [run_lock(stack).name]),
         (f"{state}/undo/{stack}", ["the undo log"]),
     ]
+    if scenario.durability:
+        names = ["the ledger of each load process", Path(store.FOUND).name]
+        found.insert(2, (f"{run}/{store.WRITES}", names))
     if permission.stack is None and scenario.stack.driver == "local":
         found.append((f"{state}/stacks/{stack}", ["the stack's plan, data and logs"]))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")

@@ -259,21 +259,21 @@ def alerts(result: Result) -> Table:
     return Table(title="Alerts", header=header, rows=rows, right=frozenset((3,)))
 
 
-_WRITES = ("acknowledged", "present", "lost", "duplicated", "corrupted", "reordered", "unknown")
+_WRITES = ("acknowledged", "lost", "duplicated", "corrupted", "reordered", "unknown")
 
 
 def durability(result: Result) -> Table:
     """Acknowledged writes, reconciled after the fault; a dash for what nobody counted."""
     rows = tuple(
-        (clean(d["name"]), clean(d["store"]), *(_counted(d[key]) for key in _WRITES), _rpo(d))
+        (clean(d["name"]), *(_counted(d[key]) for key in _WRITES), _rpo(d))
         for d in result["durability"]
     )
     kinds = tuple(_harm(d) for d in result["durability"])
     return Table(
         title="Acknowledged writes",
-        header=("series", "store", *_WRITES, "RPO"),
+        header=("series", *_WRITES, "RPO"),
         rows=rows,
-        right=frozenset(range(2, 10)),
+        right=frozenset(range(1, 8)),
         kinds=kinds,
     )
 

@@ -187,7 +187,7 @@ def counts_of(evidence: Evidence) -> Any:
     account = account_of(evidence, series)
     assert account.problem == account.ledger_damage == ""
     assert account.counts is not None
-    assert account.counts.acknowledged > 100
+    assert account.counts.acknowledged > 40
     return account.counts
 
 

@@ -197,3 +197,40 @@ def test_markdown_stays_below_what_github_accepts() -> None:
     assert len(text.encode()) <= MAX_BYTES
     assert "\nThe details were left out" in text
     assert text.count("✗ FAIL |") == 10
+
+
+def _writes(**changes: object) -> str:
+    """The terminal's rows of one series of acknowledged writes."""
+    counts = {"acknowledged": 12000, "present": 11986, "lost": 14, "duplicated": 0, "unknown": 9}
+    counts |= {"unknown_present": 4, "refused": 0, "refused_present": 0}
+    series = {
+        "name": "orders",
+        "store": "postgres.orders",
+        **counts,
+        "corrupted": 0,
+        "reordered": None,
+        "rpo_low_s": 1.4,
+        "rpo_high_s": 1.62,
+        "settled": True,
+        "problem": "",
+        "lost_keys": ["o-1"],
+        "duplicated_keys": [],
+    }
+    text = terminal.summary({**fixed(), "durability": [{**series, **changes}]}, color=False)
+    return text.partition("ACKNOWLEDGED WRITES\n")[2].partition("\n\n")[0]
+
+
+def test_acknowledged_writes_have_a_row_with_their_recovery_point() -> None:
+    header, _, row = _writes().splitlines()
+    assert header.split()[:3] == ["series", "acknowledged", "lost"]
+    assert row.split() == ["orders", "12,000", "14", "0", "0", "–", "9", "1.4", "to", "1.6", "s"]
+
+
+def test_a_store_that_nobody_could_read_has_no_counts() -> None:
+    nothing = dict.fromkeys(("acknowledged", "lost", "duplicated", "corrupted", "unknown"))
+    row = _writes(**nothing, rpo_low_s=None, rpo_high_s=None, problem="it is gone").splitlines()[2]
+    assert row.split() == ["orders", *["–"] * 7]
+
+
+def test_nothing_lost_is_a_recovery_point_of_zero() -> None:
+    assert _writes(lost=0, rpo_low_s=0.0, rpo_high_s=0.0).splitlines()[2].endswith(" 0 s")
