@@ -56,7 +56,8 @@ def sustained(samples: LoadSamples, window: Window) -> Sustained | None:
         return None
     cpu = _cpu(samples, window, late)
     sent_per_s = float(sent[late].mean())
-    busiest = float(np.max(sent[~late], initial=0))
+    # By what was due: in a second of catching up more is sent than anybody could hold.
+    busiest = float(np.max(due[~late], initial=0))
     if cpu is not None and cpu >= IN_TIME_CPU:
         rate, basis = sent_per_s * IN_TIME_CPU / cpu, Basis.CPU
     elif late.all():

@@ -199,6 +199,16 @@ def test_what_could_be_held_is_never_more_than_was_seen(
         assert seen.rate_per_s <= seen.sent_per_s or seen.basis not in own
 
 
+def test_a_second_of_catching_up_is_no_rate_that_could_be_held() -> None:
+    """300 that were due in the third second leave in the fourth, beside its own 100."""
+    found = generator([100, 100, 300, 100] + [100] * 6, "." * 10, [20] * 10)
+    third = (found.records["intended"] >= ZERO + 2) & (found.records["intended"] < ZERO + 3)
+    found.records["sent"][third] += 1
+    seen = sustained(found, WINDOW)
+    assert seen is not None
+    assert (seen.basis, seen.rate_per_s, seen.late_s) == (Basis.IN_TIME, 100, 1)
+
+
 def test_a_window_without_an_arrival_was_not_late() -> None:
     assert sustained(generator([5], "!"), Window(start=ZERO + 100, end=ZERO + 102)) is None
 
