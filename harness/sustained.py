@@ -111,7 +111,7 @@ def advice(samples: LoadSamples, window: Window) -> str:
             return (
                 f"Run it again on a quieter machine, {otherwise}: it was late in {found.late_s} of "
                 f"{found.seconds} s{had} and in time with {rate} in another, so the rate is not "
-                f"what held it up{_not_its_cpu(found)}."
+                f"the reason{_not_its_cpu(found)}."
             )
     return (
         f"Lower the arrival rate well below {rate}, {otherwise}: {while_late}, and never was "
@@ -122,7 +122,7 @@ def advice(samples: LoadSamples, window: Window) -> str:
 def _not_its_cpu(found: Sustained) -> str:
     if found.cpu is None:
         return ""
-    return "; other processes or a locustfile that blocks may have"
+    return "; other processes or a locustfile that blocks may have held it up"
 
 
 def socket_advice(samples: LoadSamples, window: Window) -> str:

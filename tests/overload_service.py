@@ -30,12 +30,12 @@ class Line:
 
 
 def shed(capacity: float) -> Callable[[], Awaitable[int]]:
-    tokens, at = capacity / 4, 0.0
+    tokens, at = capacity, 0.0  # a second's worth, for arrivals that come in a bunch
 
     async def answer() -> int:
         nonlocal tokens, at
         now = asyncio.get_running_loop().time()
-        tokens, at = min(capacity / 4, tokens + (now - at) * capacity), now
+        tokens, at = min(capacity, tokens + (now - at) * capacity), now
         if tokens < 1:
             return 429
         tokens -= 1
