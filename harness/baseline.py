@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import combinations
 from statistics import fmean, median, stdev
 
 from scipy.special import stdtr
@@ -218,9 +219,7 @@ def drift_p(values: Sequence[float]) -> float:
     n = len(values)
     if n < MIN_RUNS or len(set(values)) == 1:
         return 1.0
-    rises = sum(
-        int(b > a) - int(b < a) for place, a in enumerate(values) for b in values[place + 1 :]
-    )
+    rises = sum(int(b > a) - int(b < a) for a, b in combinations(values, 2))
     ties = sum(t * (t - 1) * (2 * t + 5) for t in Counter(values).values())
     spread = math.sqrt((n * (n - 1) * (2 * n + 5) - ties) / 18)
     return math.erfc(max(0, abs(rises) - 1) / spread / math.sqrt(2))
