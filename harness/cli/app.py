@@ -12,7 +12,8 @@ import typer
 
 from harness import __version__
 from harness.cli import words
-from harness.cli.baseline_app import BASELINES, baseline_app
+from harness.cli.baseline_app import baseline_app
+from harness.cli.compare_verb import compare
 from harness.cli.ending import end_with
 from harness.cli.load_app import load_app
 from harness.errors import ExitCode, InvalidError
@@ -195,63 +196,7 @@ def report(
     return documents.report(out, run, form)
 
 
-@app.command()
-def compare(
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(help="New runs, or folders of runs; two names alone: old, new."),
-    ] = None,
-    against: Annotated[
-        list[str] | None,
-        typer.Option(help="Old runs, folders of runs, or `baseline`; may be repeated."),
-    ] = None,
-    metric: Annotated[
-        list[str] | None, typer.Option(help="Only this, such as orders.p99; may be repeated.")
-    ] = None,
-    baselines: Annotated[Path, typer.Option(help="Folder of accepted runs.")] = BASELINES,
-    margin: Annotated[str, typer.Option(help="Worsening that is allowed.")] = "10%",
-    points: Annotated[str, typer.Option(help="The same of shares, in points.")] = "0.5%",
-    everything: Annotated[
-        bool, typer.Option("--all", help="List what no objective names, too.")
-    ] = False,
-    interleave: Annotated[
-        bool, typer.Option("--interleave", help="Run two scenario files, old new, in pairs.")
-    ] = False,
-    control: Annotated[
-        bool, typer.Option("--control", help="Run a scenario with and without its fault, in pairs.")
-    ] = False,
-    pairs: Annotated[int, typer.Option(help="How many pairs to run.")] = 12,
-    set_old: Annotated[
-        list[str] | None, typer.Option(help="key.path=value, over the old file.")
-    ] = None,
-    set_new: Annotated[
-        list[str] | None, typer.Option(help="key.path=value, over the new file.")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Folder of pairs that were interrupted.")
-    ] = None,
-    out: Out = RESULTS,
-    output: Output = Form.TEXT,
-) -> int:
-    """Compare runs: one with the accepted ones, a group with another, or pairs run for it."""
-    from harness.cli import comparing
-
-    terms = comparing.Terms(
-        out=out,
-        output=output,
-        margin=margin,
-        points=points,
-        metrics=tuple(metric or ()),
-        everything=everything,
-    )
-    if not (interleave or control or resume):
-        return comparing.compare_runs(tuple(runs or ()), tuple(against or ()), baselines, terms)
-    from harness.cli import interleave as pairing
-
-    if resume:
-        return pairing.resume(resume, terms)
-    settings = (tuple(set_old or ()), tuple(set_new or ()))
-    return pairing.start(tuple(runs or ()), pairs, settings, terms, control=control)
+app.command()(compare)
 
 
 @stack_app.command("up")

@@ -175,6 +175,16 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a margin without a unit": (("compare", "demo", "--margin", "10"), ("--margin",)),
     "a margin of time": (("compare", "demo", "--margin", "10s"), ("--margin", "percentage")),
     "nothing to compare with": (("compare", "demo"), ("No other accepted run", "baseline accept")),
+    "three runs and nothing old among them": (("compare", "a", "b", "c"), ("--against",)),
+    "pairs of files against stored runs": (
+        ("compare", "--interleave", "good.yaml", "good.yaml", "--against", "demo"),
+        ("--against", "--interleave"),
+    ),
+    "one file to interleave": (
+        ("compare", "--interleave", "good.yaml"),
+        ("--interleave", "old new"),
+    ),
+    "a folder that holds no pairs": (("compare", "--resume", "."), ("no plan", "--interleave")),
     "a search without an upper end": (
         ("load", "find-knee", "good.yaml"),
         ("how high the search may go", "--highest", "max_rate"),
