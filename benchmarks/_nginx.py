@@ -20,6 +20,8 @@ import numpy as np
 from _tools import nginx
 from numpy.typing import NDArray
 
+from harness import processes
+
 CORE = 1
 UP_WITHIN_S = 10.0
 FLUSH_S = 0.1
@@ -75,11 +77,6 @@ class Nginx:
         """Empty the log."""
         os.truncate(self._log, 0)
 
-    def cpu_s(self) -> float:
-        """Processor seconds that it has used."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
 
 @contextlib.contextmanager
 def serving(core: int = CORE) -> Iterator[Nginx]:
@@ -96,13 +93,13 @@ def serving(core: int = CORE) -> Iterator[Nginx]:
         config = Path(folder) / "nginx.conf"
         config.write_text(CONFIG.format(folder=folder, port=port))
         url = f"http://127.0.0.1:{port}"
-        with subprocess.Popen([program, "-p", folder, "-c", config]) as process:
-            try:
-                os.sched_setaffinity(process.pid, {core})
-                _await_up(f"{url}/up", process)
-                yield Nginx(url, process, Path(folder) / "arrivals")
-            finally:
-                process.terminate()
+        process = processes.start([str(program), "-p", folder, "-c", str(config)])
+        try:
+            os.sched_setaffinity(process.pid, {core})
+            _await_up(f"{url}/up", process)
+            yield Nginx(url, process, Path(folder) / "arrivals")
+        finally:
+            processes.stop(process, UP_WITHIN_S)
 
 
 def _await_up(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -1,11 +1,15 @@
-"""The same request, open loop."""
+"""The same request, open loop; its path ends with the number of the arrival."""
+
+from itertools import count
 
 from locust import FastHttpUser, task
 
 from harness.load import OpenLoop
 
+ARRIVAL = count()
+
 
 class Arriving(OpenLoop, FastHttpUser):
     @task
     def recommendations(self) -> None:
-        self.client.get("/recommendations/7", name="recommendations")
+        self.client.get(f"/recommendations/{next(ARRIVAL)}", name="recommendations")

@@ -39,6 +39,7 @@ from _nginx import Nginx, serving
 from _schedules import lateness_s, on_a_grid
 from _tools import Missing, k6
 
+from harness import processes
 from harness.arrivals import constant
 from harness.load.locust import LocustLoad
 from harness.model import LoadSpec
@@ -167,13 +168,8 @@ def k6s(program: Path) -> Tool:
                 "GOMAXPROCS": "1",
             }
             with on_core(TOOL_CORE):
-                process = subprocess.Popen(
-                    argv,
-                    env={**os.environ, **settings},
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
-            with process:
+                process = processes.start(argv, env={**os.environ, **settings})
+            try:
                 zero = first_arrival(nginx, process)
                 watched = [psutil.Process(process.pid)]
                 sleep_until(zero + WARM_S)
@@ -181,6 +177,8 @@ def k6s(program: Path) -> Tool:
                 sleep_until(zero + length_s - 0.2)  # k6 must not have ended yet
                 used_s = cpu_s(watched) - before_s
                 process.wait(timeout=60)
+            finally:
+                processes.stop(process, 5)
             metrics = json.loads(summary.read_text())["metrics"]
         window = (zero + WARM_S, zero + length_s - 0.2)
         seen, count = seen_lag_s(nginx, rate, window)
