@@ -53,13 +53,11 @@ class Nginx:
 
     Args:
         url: Where it listens.
-        process: Its one process.
         log: One line a request: when it was answered, in seconds since the epoch to the ms.
     """
 
-    def __init__(self, url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    def __init__(self, url: str, log: Path) -> None:
         self.url = url
-        self._process = process
         self._log = log
 
     def arrivals(self) -> NDArray[np.float64]:
@@ -97,7 +95,7 @@ def serving(core: int = CORE) -> Iterator[Nginx]:
         try:
             os.sched_setaffinity(process.pid, {core})
             _await_up(f"{url}/up", process)
-            yield Nginx(url, process, Path(folder) / "arrivals")
+            yield Nginx(url, Path(folder) / "arrivals")
         finally:
             processes.stop(process, UP_WITHIN_S)
 

@@ -156,21 +156,34 @@ def record_request(
         engine.watch.own_errors += 1
     if stamp.journey is not None:
         stamp.journey.met(outcome)
-    ends = {Kind.REQUEST: completed}
-    if times is not None:
-        # A stream that never began has waited for its first token until it ended.
-        ends[Kind.FIRST_TOKEN] = completed if times.first is None else times.first
-        ends[Kind.TOKEN_GAP] = stamp.at + times.largest_gap_s
-    for kind, end in ends.items():
-        gap = kind is Kind.TOKEN_GAP
+    engine.recorder.add(
+        Kind.REQUEST,
+        name,
+        intended=stamp.intended,
+        sent=stamp.at,
+        completed=completed,
+        pool_wait_s=stamp.pool_wait_s,
+        size=size,
+        status=status,
+        outcome=outcome,
+    )
+    if times is None:
+        return
+    # A stream that never began has waited for its first token until it ended. A gap counts from
+    # nothing but itself; it stays in the second of its request.
+    first = completed if times.first is None else times.first
+    waits = (
+        (Kind.FIRST_TOKEN, stamp.intended, first, stamp.pool_wait_s),
+        (Kind.TOKEN_GAP, stamp.at, stamp.at + times.largest_gap_s, 0.0),
+    )
+    for kind, intended, end, pool_wait_s in waits:
         engine.recorder.add(
             kind,
             name,
-            # A gap counts from nothing but itself; it stays in the second of its request.
-            intended=stamp.at if gap else stamp.intended,
+            intended=intended,
             sent=stamp.at,
             completed=end,
-            pool_wait_s=0.0 if gap else stamp.pool_wait_s,
+            pool_wait_s=pool_wait_s,
             size=size,
             status=status,
             outcome=outcome,
