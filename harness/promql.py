@@ -231,3 +231,25 @@ def _matched(inside: list[Token]) -> tuple[str, str, tuple[str, ...]]:
         else:
             labels.append(name)
     return metric, ",".join(of_target), tuple(labels)
+
+
+def over(query: str, window: str) -> str:
+    """The query with every range replaced by another: ``rate(a[10s])`` over ``1h``.
+
+    Raises:
+        ValueError: It has no range, or a subquery, whose range is another thing.
+    """
+    tokens, found, place, ranges = list(_tokens(query)), "", 0, 0
+    while place < len(tokens):
+        text = tokens[place][1]
+        place += 1
+        found += text
+        if text == "[":
+            end = _beyond(tokens, place, "[", "]")
+            if any(inner == ":" or ":" in inner for _, inner in tokens[place:end]):
+                raise ValueError("it has a subquery")
+            found += f"{window}]"
+            place, ranges = end, ranges + 1
+    if not ranges:
+        raise ValueError("it has no range such as [10s]")
+    return found

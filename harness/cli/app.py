@@ -15,6 +15,7 @@ from harness.cli import words
 from harness.cli.baseline_app import baseline_app
 from harness.cli.compare_verb import compare
 from harness.cli.ending import end_with
+from harness.cli.exchange_app import export, import_app, slo_app
 from harness.cli.load_app import load_app
 from harness.errors import ExitCode, InvalidError
 
@@ -38,6 +39,9 @@ app.add_typer(load_app, name="load")
 app.add_typer(stack_app, name="stack")
 app.add_typer(faults_app, name="faults")
 app.add_typer(baseline_app, name="baseline")
+app.add_typer(import_app, name="import")
+app.add_typer(slo_app, name="slo")
+app.command()(export)
 
 
 class Form(StrEnum):

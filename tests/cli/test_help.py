@@ -28,7 +28,8 @@ HEAVY = {
 VERBS = (
     "run", "demo", "validate", "schema", "judge", "report", "compare", "baseline",
     "baseline accept", "stack", "stack up", "stack down", "stack status", "doctor", "faults",
-    "faults kinds", "load", "load find-knee", "load overload", "recover", "explain",
+    "faults kinds", "load", "load find-knee", "load overload", "load worker", "recover",
+    "explain", "import", "import openslo", "slo", "slo rules", "export",
 )  # fmt: skip
 CPU_LIMIT_S = 0.25
 
