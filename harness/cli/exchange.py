@@ -11,6 +11,7 @@ from harness.cli import words
 from harness.cli.project import parse_one
 from harness.errors import ExitCode, InvalidError
 from harness.openslo import Imported, imported
+from harness.scenario.resolve import literal
 from harness.slo_rules import rules_of
 from harness.store import scenario_text
 from harness.units import parse_duration_s
@@ -42,19 +43,10 @@ def import_openslo(file: Path, window: str, output: str) -> int:
 def fragment(found: Imported) -> str:
     """The lines to paste into a scenario; as comments, what has no place there."""
     document: dict[str, Any] = {"objectives": found.objectives, "slis": found.slis}
-    text = scenario_text(_literal(document))
+    text = scenario_text(literal(document))
     told = [f"not imported: {text}" for text in found.left_out]
     told += [f"note: {text}" for text in found.notes]
     return text + "".join(f"# {' '.join(line.split())}\n" for line in told)
-
-
-def _literal(value: Any) -> Any:
-    """Every ``$`` doubled, because a scenario fills in variables."""
-    if isinstance(value, dict):
-        return {key: _literal(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_literal(item) for item in value]
-    return value.replace("$", "$$")
 
 
 def slo_rules(file: Path, profile: str | None, period: str, output: str) -> int:

@@ -60,18 +60,18 @@ def resolved(scenario: Scenario) -> dict[str, Any]:
         document["secrets"] = list(scenario.secrets)
     if scenario.waivers:
         document["waivers"] = [_waiver(waiver) for waiver in scenario.waivers]
-    literal: dict[str, Any] = _literal(document)
-    return literal
+    whole: dict[str, Any] = literal(document)
+    return whole
 
 
-def _literal(value: Any) -> Any:
+def literal(value: Any) -> Any:
     """Every ``$`` doubled, because reading the file interpolates once more."""
     if isinstance(value, str):
         return value.replace("$", "$$")
     if isinstance(value, dict):
-        return {key: _literal(item) for key, item in value.items()}
+        return {key: literal(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_literal(item) for item in value]
+        return [literal(item) for item in value]
     return value
 
 
