@@ -168,7 +168,7 @@ def record_request(
         outcome=outcome,
     )
     if times is None:
-        return
+        return outcome
     # A stream that never began has waited for its first token until it ended. A gap counts from
     # nothing but itself; it stays in the second of its request.
     first = completed if times.first is None else times.first
