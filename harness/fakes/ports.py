@@ -92,7 +92,8 @@ class FakeLoad:
         """Every request that has ended by now."""
         names = tuple(self.world.journeys)
         until = self.world.time if self.stopped_at is None else self.stopped_at
-        self._send(names, max(0, int((until - self.zero) * self.world.rate_per_s)))
+        lasted_s = until - self.zero if self.zero else 0.0  # it may never have begun
+        self._send(names, max(0, int(lasted_s * self.world.rate_per_s)))
         ended = self.sent["completed"] <= self.world.time
         return LoadSamples(
             series=tuple(
