@@ -82,8 +82,8 @@ def test_judging_twice_gives_the_same() -> None:
 
 
 NOBODYS = {
-    "lost writes, which nobody counts yet": "orders.lost == 0",
-    "doubled writes": "orders.duplicated == 0",
+    "lost writes of a series that is not defined": "orders.lost == 0",
+    "doubled writes of a series that is not defined": "orders.duplicated == 0",
     "an abort condition among the objectives": "orders.errors > 60% for 20s",
     "a load objective at the end": "orders.p99 < 250ms at end",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from harness.errors import InvalidError
 from harness.secret_values import of_scenario, of_text
 from tests.builders import scenario
+from tests.durability.cases import SERIES
 
 ENVIRONMENT = {
     "SHOP_TOKEN": "value-of-token",
@@ -81,6 +83,11 @@ SCENARIOS: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {},
         {"configuration": {"x": env("SHOP_TOKEN")}},
         {"value-of-token", ""},
+    ),
+    "the password of a store of writes": (
+        {"durability": (replace(SERIES, dsn="postgresql://shop:pass-word@postgres/shop"),)},
+        {},
+        {"pass-word"},
     ),
     "a URL anywhere in the experiment": (
         {},

@@ -60,6 +60,12 @@ FILES = {
     "a blast radius": BASE + "blast_radius: {max_targets: 2, max_share: 33.3%}\n",
     "one limit of the blast radius": BASE + "blast_radius: {max_share: 100%}\n",
     "variables handed on": BASE + "environment: [REGION]\nsecrets: [LOGIN]\n",
+    "acknowledged writes": BASE
+    + """durability:
+  a: {writes: POST /a, read: postgres.public.a, key: id, fields: [x, y], group: g, order: n}
+  b: {writes: b, read: kafka.b, key: id, settle: 30s, dsn: "kafka://k-1:9092,k-2:9092"}
+  c: {writes: c, read: redis.c, key: id, dsn: "redis://:p$$w@r/0"}
+""",
     "arguments": BASE + "with: {target: a->b, hold: 3s, n: 4}\n",
 }
 
