@@ -53,12 +53,12 @@ def baseline_check(
     evidence: Evidence,
 ) -> Check:
     """Whether a value of this run is worse than those of the accepted ones."""
+    known = _known(condition, phase, evidence)
     if condition.subject in evidence.scenario.slis:
         seen = _series(objective, condition, phase, windows.get(phase), evidence)
         if seen.outcome is Outcome.INCONCLUSIVE:
-            return seen
+            return seen if len(known) >= MIN_RUNS else replace(seen, gate=Gate.WARN)
     observed = _observe(condition, phase, windows, evidence)
-    known = _known(condition, phase, evidence)
     beyond = (observation_key(condition), phase) in _beyond_chance(windows, evidence)
     scale = _scale(condition, evidence)
     check = judge_baseline(objective, condition, phase, observed, known, beyond=beyond, scale=scale)

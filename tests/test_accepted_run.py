@@ -215,6 +215,14 @@ def test_further_statistics_against_the_baseline(row: tuple[str, Evidence, str])
     assert (check.outcome is Outcome.PASS) is (code == "")
 
 
+def test_an_sli_that_cannot_be_seen_only_warns_while_there_are_few_runs() -> None:
+    asked = scenario(["lag <= baseline +20% during steady"])
+    for runs, gate in ((KEPT[:9], Gate.WARN), (KEPT, Gate.FAIL)):
+        unseen = {"lag": series(points=())}
+        (check, *_) = checks_of(good_evidence(scenario=asked, baselines=runs, series=unseen))
+        assert (check.code, check.gate) == ("no_data", gate)
+
+
 def test_a_share_of_a_baseline_of_zero_says_nothing() -> None:
     zero = tuple(BaselineRun(run_id=f"{n}", values={("lag.max", "steady"): 0.0}) for n in range(10))
     asked = scenario(["lag <= baseline +20% during steady"])
