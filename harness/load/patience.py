@@ -53,14 +53,18 @@ class Patience:
 
     def _look(self) -> None:
         """Runs in the event loop, so that nobody can end between the look and the throw."""
-        self._timer.close()
-        self._timer = None
-        while self._open:
-            greenlet, deadline = next(iter(self._open.items()))
-            left_s = deadline - time.perf_counter()
-            if left_s > 0:
-                if self._timer is None:  # whoever was given up may have begun anew meanwhile
-                    self._look_in(left_s)
-                return
-            del self._open[greenlet]
-            greenlet.throw(RequestTimeout())
+        try:
+            while self._open and self._left_s() <= 0:
+                greenlet = next(iter(self._open))
+                del self._open[greenlet]
+                greenlet.throw(RequestTimeout())
+        finally:
+            # Only now: whoever was given up may have begun anew, and is the last in the row.
+            self._timer.close()
+            self._timer = None
+            if self._open:
+                self._look_in(self._left_s())
+
+    def _left_s(self) -> float:
+        """Until whoever began first has waited for long enough."""
+        return next(iter(self._open.values())) - time.perf_counter()
