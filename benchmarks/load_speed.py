@@ -329,7 +329,7 @@ def two_processes(nginx: Nginx, profile: str, rate: float, length_s: float) -> f
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--length", type=float, default=5.0, help="seconds of each step")
+    options.add_argument("--length", type=float, default=3.5, help="seconds of each step")
     asked = options.parse_args()
     print(f"Load of the machine: {os.getloadavg()[0]:.1f}", flush=True)
     with serving() as nginx:
@@ -355,4 +355,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Missing as why:
+        sys.exit(f"not run: {why}")
