@@ -691,4 +691,7 @@ def test_what_a_late_generator_says_of_recovery(
     )
     if code == "load_saturated":
         assert (check.objective, check.phase) == ("recovery of orders < 10s sustained 5s", "")
-        assert check.remedy == "Lower the arrival rate, or give the generator more CPU."
+        assert check.remedy == (
+            "Lower the arrival rate well below 200/s, or give the generator more CPU or workers: "
+            "while it was late it sent 200/s, and never was in time."
+        )

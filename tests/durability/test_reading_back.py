@@ -26,7 +26,7 @@ QUIET_S = 5.0
 
 def read_back(world: World) -> ReadBack:
     asked = scenario(durability=(replace(SERIES, settle_s=QUIET_S),))
-    found = ReadBack(asked, FakeWrites(world), FakeClock(world), FakeStop(world))
+    found = ReadBack(FakeWrites(world), asked, FakeClock(world), FakeStop(world))
     found.collect()
     return found
 
