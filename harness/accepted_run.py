@@ -147,7 +147,7 @@ def _load(phase: Phase, evidence: Evidence, windows: Windows) -> Iterable[dict[s
         for index, series in enumerate(samples.series):
             if series.kind is not kind or (series.name, prefix) in named:
                 continue  # a journey goes before a request of the same name, as in objectives
-            records = within(samples.records[samples.records["series"] == index], window)
+            records = within(samples.at(index), window)
             if len(records):
                 named.add((series.name, prefix))
                 yield _row(series.name, prefix, phase, records, evidence, window.length_s)

@@ -44,7 +44,7 @@ def _journeys(samples: LoadSamples, start: float, seconds: int) -> dict[str, Any
     found = {}
     for index, series in enumerate(samples.series):
         if series.kind is Kind.JOURNEY:
-            records = samples.records[samples.records["series"] == index]
+            records = samples.at(index)
             found[series.name] = _columns(records, start, seconds)
     return dict(sorted(found.items()))
 

@@ -52,7 +52,7 @@ def figures(
     for index, series in enumerate(samples.series):
         if series.kind is not Kind.JOURNEY:
             continue
-        records = samples.records[samples.records["series"] == index]
+        records = samples.at(index)
         recent = records[records["completed"] >= now - RECENT_S]
         count = len(recent)
         took_ms = (recent["completed"] - recent["intended"]) * 1000

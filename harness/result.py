@@ -279,7 +279,7 @@ def _endpoints(samples: LoadSamples, window: Window) -> list[dict[str, Any]]:
     for index, series in enumerate(samples.series):
         if series.kind is not Kind.REQUEST:
             continue
-        records = within(samples.records[samples.records["series"] == index], window)
+        records = within(samples.at(index), window)
         if len(records):
             waits = {
                 f"{wait}_p99_ms": _p99_ms(samples.of(series.name, f"{wait}_p99"), window)

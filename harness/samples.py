@@ -98,6 +98,16 @@ class LoadSamples:
     intact: bool = True
     clock_error_s: float = 0.0
     watch: Records = field(default_factory=lambda: np.empty(0, WATCH))
+    _of: NDArray[np.uint16] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Lay out which series each record is of in one piece; the records are far apart."""
+        object.__setattr__(self, "_of", np.ascontiguousarray(self.records["series"]))
+
+    def at(self, index: int) -> Records:
+        """Records of the series of that number."""
+        mine: Records = self.records[self._of == index]
+        return mine
 
     def names(self) -> tuple[str, ...]:
         """Journeys and requests that an objective may speak of, without repetition."""
@@ -113,14 +123,13 @@ class LoadSamples:
         for kind in (STREAM_STATS[stat.partition("_")[0]],) if waits_in_stream(stat) else kinds:
             wanted = SeriesName(kind, subject)
             if wanted in self.series:
-                mine: Records = self.records[self.records["series"] == self.series.index(wanted)]
-                return mine
+                return self.at(self.series.index(wanted))
         return None
 
     def of_kind(self, kind: Kind) -> Records:
         """All records of one kind."""
         numbers = [i for i, s in enumerate(self.series) if s.kind is kind]
-        return self.records[np.isin(self.records["series"], numbers)]
+        return self.records[np.isin(self._of, numbers)]
 
     def planned(self, window: Window) -> int:
         """How many arrivals the schedule has in a window; none where there is no schedule."""
