@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -199,7 +200,7 @@ def closed_loop(nginx: Nginx, length_s: float) -> float:
     """Requests a second of plain Locust's fast users that never wait, on one core."""
     nginx.forget()
     argv = [sys.executable, "-m", "locust", "--headless", "--only-summary", "-u", "20", "-r", "20"]
-    argv += ["-f", str(HERE / "_speed_closed.py"), "-H", nginx.url, "-t", f"{length_s:g}s"]
+    argv += ["-f", str(HERE / "_speed_closed.py"), "-H", nginx.url, "-t", f"{math.ceil(length_s)}s"]
     with tempfile.TemporaryDirectory() as folder, on_core(TOOL_CORE):
         subprocess.run(argv, cwd=folder, check=True, capture_output=True, timeout=120)
     came = nginx.arrivals()

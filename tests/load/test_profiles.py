@@ -27,6 +27,8 @@ def shop(handler: Any, _number: int) -> None:
         answer(handler, body=ONE_LIST)
     elif handler.path == "/assistant":
         events(handler)
+    elif handler.path == "/orders":
+        answer(handler, 202)
     else:
         answer(handler, 404)
 
