@@ -15,6 +15,7 @@ from locust.env import Environment
 
 from harness.load.engine import Engine
 from harness.load.journeys import Journey, enter, on_request, stamped
+from harness.load.link import FolderLink
 from harness.load.plan import LoadPlan
 from harness.samples import Kind, RequestOutcome
 
@@ -44,9 +45,8 @@ def main(url: str) -> None:
 
     request_us = best_us(send, REQUESTS)
     with tempfile.TemporaryDirectory() as folder:
-        engine = Engine.current = Engine(
-            LoadPlan(folder=folder, arrivals=None, users=1, timeout_s=5, seed=1)
-        )
+        plan = LoadPlan(folder=folder, arrivals=None, users=1, timeout_s=5, seed=1)
+        engine = Engine.current = Engine(plan, FolderLink(plan))
 
         def record(count: int) -> None:
             for number in range(count):
