@@ -19,6 +19,15 @@ def evidence_again(path: Path) -> tuple[Evidence, Facts]:
         InvalidError: A file is missing, or not what the run wrote.
     """
     store.verify(path)
+    return evidence_of(path)
+
+
+def evidence_of(path: Path) -> tuple[Evidence, Facts]:
+    """The same of a folder whose digests were compared already.
+
+    Raises:
+        InvalidError: A file is missing, or not what the run wrote.
+    """
     plan = store.read_plan(path)
     try:
         text = (path / store.SCENARIO).read_text()

@@ -16,6 +16,7 @@ from harness.cli.baseline_app import baseline_app
 from harness.cli.compare_verb import compare
 from harness.cli.ending import end_with
 from harness.cli.exchange_app import export, import_app, slo_app
+from harness.cli.forms import RESULTS, Form, Out, Output
 from harness.cli.load_app import load_app
 from harness.errors import ExitCode, InvalidError
 
@@ -44,13 +45,6 @@ app.add_typer(slo_app, name="slo")
 app.command()(export)
 
 
-class Form(StrEnum):
-    """What a verb prints."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
 class Document(StrEnum):
     """What a stored run can be rendered as."""
 
@@ -75,10 +69,7 @@ class Driver(StrEnum):
     COMPOSE = "compose"
 
 
-Output = Annotated[Form, typer.Option("-o", "--output", help="What to print.")]
-Out = Annotated[Path, typer.Option("--out", help="Folder of the run folders.")]
 Project = Annotated[str | None, typer.Option("-p", "--project", help="Compose project.")]
-RESULTS = Path("results/runs")
 
 
 def main() -> None:

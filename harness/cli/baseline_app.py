@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-RESULTS = Path("results/runs")
-BASELINES = Path("results/baselines")
-
-
-class Form(StrEnum):
-    """What a verb prints."""
-
-    TEXT = "text"
-    JSON = "json"
-
+from harness.cli.forms import BASELINES, RESULTS, Form, Out, Output
 
 Folder = Annotated[Path, typer.Option("--baselines", help="Folder of accepted runs.")]
-Output = Annotated[Form, typer.Option("-o", "--output", help="What to print.")]
 baseline_app = typer.Typer(no_args_is_help=True, help="Accepted runs that others are compared to.")
 
 
@@ -31,7 +20,7 @@ def baseline_accept(
         str, typer.Option(help="Why a run that is no PASS is the measure; kept in the file.")
     ] = "",
     baselines: Folder = BASELINES,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the run folders.")] = RESULTS,
+    out: Out = RESULTS,
 ) -> int:
     """Make a run part of the baseline; commit the file it prints."""
     from harness.cli import documents

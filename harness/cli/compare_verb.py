@@ -7,11 +7,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.load_app import Form
+from harness.cli.forms import BASELINES, RESULTS, Form, Out, Output
 from harness.errors import InvalidError
-
-RESULTS = Path("results/runs")
-BASELINES = Path("results/baselines")
 
 
 def compare(
@@ -48,8 +45,8 @@ def compare(
     resume: Annotated[
         Path | None, typer.Option(help="Folder of pairs that were interrupted.")
     ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the run folders.")] = RESULTS,
-    output: Annotated[Form, typer.Option("-o", "--output", help="What to print.")] = Form.TEXT,
+    out: Out = RESULTS,
+    output: Output = Form.TEXT,
 ) -> int:
     """Compare runs: one with the accepted ones, a group with another, or pairs run for it."""
     from harness.cli import comparing

@@ -8,12 +8,7 @@ from typing import Annotated
 
 import typer
 
-
-class Form(StrEnum):
-    """What a verb prints."""
-
-    TEXT = "text"
-    JSON = "json"
+from harness.cli.forms import RESULTS, Form, Out, Output
 
 
 class Format(StrEnum):
@@ -23,8 +18,6 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-RESULTS = Path("results/runs")
-Output = Annotated[Form, typer.Option("-o", "--output", help="What to print.")]
 import_app = typer.Typer(no_args_is_help=True, help="Take objectives from other tools' files.")
 slo_app = typer.Typer(no_args_is_help=True, help="Give objectives to Prometheus.")
 
@@ -62,7 +55,7 @@ def export(
         list[str] | None, typer.Option("--table", help="Only this table; may be repeated.")
     ] = None,
     to: Annotated[Path, typer.Option(help="Folder of the tables.")] = Path("results/export"),
-    out: Annotated[Path, typer.Option("--out", help="Folder of the run folders.")] = RESULTS,
+    out: Out = RESULTS,
 ) -> int:
     """Write runs as tables (runs, checks, endpoints, seconds, recovery, faults)."""
     from harness.cli import tables as writing

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from harness.cli.forms import Form, Output
+
 CAPACITY = Path("results/capacity")
-
-
-class Form(StrEnum):
-    """What a verb prints."""
-
-    TEXT = "text"
-    JSON = "json"
 
 
 load_app = typer.Typer(
@@ -43,7 +37,7 @@ def find_knee(
         list[str] | None, typer.Option("--set", help="key.path=value, over the file.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the searches.")] = CAPACITY,
-    output: Annotated[Form, typer.Option("-o", "--output", help="What to print.")] = Form.TEXT,
+    output: Output = Form.TEXT,
 ) -> int:
     """Find the highest arrival rate at which the steady objectives hold."""
     from harness.cli import capacity
@@ -121,7 +115,7 @@ def overload(
         list[str] | None, typer.Option("--set", help="key.path=value, over the file.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of the analyses.")] = CAPACITY,
-    output: Annotated[Form, typer.Option("-o", "--output", help="What to print.")] = Form.TEXT,
+    output: Output = Form.TEXT,
 ) -> int:
     """Go up to twice the knee and down again: does goodput hold, and does it come back?"""
     from harness.cli import capacity

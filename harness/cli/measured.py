@@ -10,11 +10,10 @@ from typing import Any
 from harness import baselines, store
 from harness.errors import ExitCode, InvalidError
 from harness.judge import Windows
-from harness.load.locust import stored_samples
 from harness.measures import Measured, measures, of_baseline
 from harness.model import Scenario
 from harness.pairing import carried_over
-from harness.scenario import parse
+from harness.stored_run import evidence_of
 from harness.timeline import phases
 
 BASELINE = "baseline"
@@ -93,14 +92,8 @@ def read(path: Path, partner: StoredRun | None = None) -> StoredRun:
         InvalidError: It is damaged.
     """
     result = store.read_result(path)  # also compares every file with its digest
-    plan = store.read_plan(path)
-    try:
-        text = (path / store.SCENARIO).read_text()
-    except OSError as error:
-        raise store.damaged(path, error) from error
-    scenario = parse(text, path=plan["scenario_path"], environment={}, exists=lambda _name: True)
-    samples = stored_samples(path / store.SAMPLES, intact=store.load_was_intact(path))
-    evidence, _ = store.load_evidence(path, scenario, samples)
+    evidence, _ = evidence_of(path)
+    scenario, samples = evidence.scenario, evidence.samples
     windows = phases(evidence.events, evidence.faults, scenario.phases)
     zero = None if samples is None else samples.zero
     end = max((w.end for w in windows.values()), default=None)

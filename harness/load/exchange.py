@@ -12,6 +12,7 @@ import errno
 import json
 import select
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from gevent import monkey
@@ -23,6 +24,13 @@ GONE = (errno.ECONNRESET, errno.EPIPE)
 #: Not gevent's: it is asked with no time to wait, and must not go through the event loop. And
 #: not ``select``, which knows no descriptor above 1,023.
 _poll = monkey.get_original("select", "poll")
+
+
+def silence_of(descriptor: int) -> Callable[[], bool]:
+    """Asks, at once, whether nothing, not even an end, has come on a descriptor."""
+    ready = _poll()
+    ready.register(descriptor, select.POLLIN)
+    return lambda: not ready.poll(0)
 
 
 class LeanAnswer(HTTPResponseParser):
@@ -106,12 +114,11 @@ class Connection:
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
-        self._ready = _poll()
-        self._ready.register(connected.fileno(), select.POLLIN)
+        self._silent = silence_of(connected.fileno())
 
     def is_idle(self) -> bool:
         """Whether it can be used again: the other side has neither left nor said anything."""
-        return not self._ready.poll(0)
+        return self._silent()
 
     def exchange(self, request: bytes, answer: LeanAnswer) -> bool:
         """Send a request and read its answer to the end.

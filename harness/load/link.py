@@ -6,13 +6,12 @@ another host has a connection to the load master instead (``joined``).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Protocol
 
 from harness.load.plan import LoadPlan
 from harness.load.records import HEADER, SampleFiles, Sink, file_of
-from harness.load.rendezvous import announce_ready, zero_of
+from harness.load.rendezvous import announce_ready, say, zero_of
 
 
 class Link(Protocol):
@@ -74,7 +73,4 @@ def write_header(folder: Path, plan: LoadPlan, zero: float) -> None:
     """Say in the folder that this worker follows its plan, and since when."""
     mode = "closed" if plan.arrivals is None else "open"
     header = {"zero": zero, "mode": mode, "plan": plan.dump()}
-    path = file_of(folder, HEADER, plan.worker)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(header))
-    temporary.replace(path)
+    say(file_of(folder, HEADER, plan.worker), header)

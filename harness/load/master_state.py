@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import StoreError
 from harness.load.records import file_of
+from harness.load.rendezvous import say
 
 FILE = "master.json"
 CLOCK = "clock.json"
@@ -31,7 +32,7 @@ class MasterState:
 
     def write(self, folder: Path) -> None:
         """Replace what was said before."""
-        _replace(folder / FILE, asdict(self))
+        say(folder / FILE, asdict(self))
 
 
 def read_state(folder: Path) -> MasterState | None:
@@ -52,7 +53,7 @@ def read_state(folder: Path) -> MasterState | None:
 def write_clock(folder: Path, worker: int, *, offset_s: float, error_s: float) -> None:
     """Keep by how much a worker's times were moved, and by how much that may be wrong."""
     document = {"offset_s": offset_s, "error_s": error_s}
-    _replace(file_of(folder, CLOCK, worker), document)
+    say(file_of(folder, CLOCK, worker), document)
 
 
 def clock_error_s(folder: Path, workers: int) -> float:
@@ -71,9 +72,3 @@ def clock_error_s(folder: Path, workers: int) -> float:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{path} says nothing about a clock: {error}.") from error
     return worst_s
-
-
-def _replace(path: Path, document: object) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(document))
-    temporary.replace(path)

@@ -14,6 +14,13 @@ READY = "ready"
 GO = "go.json"
 
 
+def say(path: Path, document: object) -> None:
+    """Replace a file by a JSON document; whoever reads it sees the old or the new one, whole."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(document))
+    temporary.replace(path)
+
+
 def announce_ready(folder: Path, worker: int) -> None:
     """Said by a load process: its users wait for work."""
     (folder / f"{READY}.{worker}").touch()
@@ -26,9 +33,7 @@ def all_ready(folder: Path, workers: int) -> bool:
 
 def set_zero(folder: Path, wall: float) -> None:
     """Said by the harness: the schedule begins at this time, in seconds since the epoch."""
-    temporary = folder / f".{GO}.tmp"
-    temporary.write_text(json.dumps({"zero": wall}))
-    temporary.replace(folder / GO)
+    say(folder / GO, {"zero": wall})
 
 
 def zero_of(folder: Path) -> float | None:

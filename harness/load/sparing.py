@@ -8,17 +8,16 @@ to take the same URL apart anew. Inside Locust's process only.
 from __future__ import annotations
 
 import functools
-import select
 from http.cookiejar import CookieJar
 from typing import Any
 
-from gevent import monkey
 from geventhttpclient.connectionpool import ConnectionPool
 from geventhttpclient.url import URL
 from locust.contrib.fasthttp import FastHttpSession, FastRequest
 
+from harness.load.exchange import silence_of
+
 KNOWN_URLS = 4096
-_poll = monkey.get_original("select", "poll")
 
 
 class IdleJar(CookieJar):
@@ -76,9 +75,7 @@ def _still_stands(_pool: ConnectionPool, kept: Any) -> bool:
     """
     if kept is None or kept.fileno() < 0:
         return False
-    ready = _poll()
-    ready.register(kept.fileno(), select.POLLIN)
-    return not ready.poll(0)
+    return silence_of(kept.fileno())()
 
 
 setattr(ConnectionPool, "_is_socket_alive", _still_stands)  # noqa: B010 - its types differ
