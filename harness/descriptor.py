@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from harness.errors import InvalidError
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +24,8 @@ class Service:
     ``identities`` name the running instances (``pid:start_time`` locally,
     ``<container id>:<start time>`` under compose), so that a
     restarted instance is never mistaken for the old one. ``url`` begins with ``tcp://``, and
-    ``health_path`` is empty, where the service speaks another language than HTTP; both are
-    empty where it has no port.
+    ``health_path`` is the name of a greeting (:mod:`harness.greetings`) or empty, where the
+    service speaks another language than HTTP; both are empty where it has no port.
     """
 
     name: str
@@ -39,7 +39,8 @@ class Edge:
     """One proxied connection between services, named ``caller->callee``.
 
     ``listen`` and ``upstream`` are ``host:port``; ``health_path`` is an HTTP path of the
-    callee that answers quickly when it is well.
+    callee that answers quickly when it is well, the name of a greeting where it speaks another
+    language, or empty where nobody knows which.
     """
 
     name: str
@@ -66,6 +67,7 @@ class StackDescriptor:
     project: str = ""  #: compose driver only
     engine: str = ""  #: id of the container engine, compose driver only
     engine_url: str = ""  #: where that engine answers, compose driver only
+    addresses: tuple[str, ...] = ()  #: IPs of its own containers, compose driver only
     services: Mapping[str, Service] = field(default_factory=dict)
     edges: Mapping[str, Edge] = field(default_factory=dict)
     defects: tuple[str, ...] = ()
@@ -122,6 +124,7 @@ def dump(stack: StackDescriptor) -> str:
         "project": stack.project,
         "engine": stack.engine,
         "engine_url": stack.engine_url,
+        "addresses": list(stack.addresses),
         "services": {
             s.name: {"url": s.url, "health_path": s.health_path, "identities": list(s.identities)}
             for s in stack.services.values()
@@ -165,6 +168,7 @@ def load(text: str, place: str) -> StackDescriptor:
             project=raw["project"],
             engine=raw["engine"],
             engine_url=raw["engine_url"],
+            addresses=tuple(raw["addresses"]),
             services={
                 name: Service(
                     name=name,

@@ -202,7 +202,13 @@ def stack_rulings(
     driver = scenario.stack.driver
     loaded = (scenario.load.service or "").partition(":")[0]
     hosts = called_hosts(stack, (*targets, loaded))
-    found = [_host(guards, driver, what, url) for what, url in sorted(hosts.items())]
+    # Who allowed the project allowed its containers, wherever the engine has put them.
+    own = frozenset(stack.addresses) if driver == "compose" else frozenset()
+    found = [
+        _host(guards, driver, what, url)
+        for what, url in sorted(hosts.items())
+        if host_of(url) not in own
+    ]
     limits = [s for s in (guards.max_share, scenario.max_share) if s is not None]
     if limits and targets:
         found.append(_shared(min(limits), targets, stack))

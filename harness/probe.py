@@ -10,8 +10,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from harness.greetings import GREETINGS, Greeting
+
 NO_ANSWER = "no answer"
 UNFINISHED = "an answer that did not end"
+UNFIT = "an answer of something else"
+READ_AT_ONCE = 4096
 
 
 class TimedSocket(socket.socket):
@@ -60,22 +64,25 @@ def connect(host: str, port: int, ends_at: float) -> TimedSocket:
 class Probe:
     """What one request met; ``status`` is 0 when there was no complete answer.
 
-    ``parted`` is for servers of another language than HTTP: they took leave in return.
+    Two things are for servers of another language than HTTP: they ``greeted``, or ``parted``,
+    in return.
     """
 
     elapsed_s: float
     status: int
     problem: str = ""
+    greeted: bool = False
     parted: bool = False
 
     @property
     def answered(self) -> bool:
-        """Whether a complete HTTP answer of a healthy service came back, or its leave."""
-        return self.parted or 200 <= self.status < 300
+        """Whether a complete answer of a healthy service came back, or its leave."""
+        return self.greeted or self.parted or 200 <= self.status < 300
 
     def __str__(self) -> str:
         """Short text for proofs, such as ``200 in 3 ms``."""
-        what = str(self.status) if self.status else self.problem or "a goodbye in return"
+        other = "a greeting in return" if self.greeted else "a goodbye in return"
+        what = str(self.status) if self.status else self.problem or other
         return f"{what} in {self.elapsed_s * 1000:.0f} ms"
 
 
@@ -109,17 +116,18 @@ class Effect:
 
 
 def request(address: str, path: str, timeout_s: float) -> Probe:
-    """GET ``path`` from ``host:port`` on a new connection, all of it within the limit.
+    """Ask ``host:port`` on a new connection, all of it within the limit.
 
-    The server is not asked to close: a proxy that swallows the answer would still pass the
-    closing on, and silence would look like a broken connection.
+    ``path`` is what to GET, or a name in :data:`~harness.greetings.GREETINGS`. The server is not
+    asked to close: a proxy that swallows the answer would still pass the closing on, and silence
+    would look like a broken connection.
     """
-    with contextlib.closing(_connection(address)) as connection:
-        return _get(connection, path, timeout_s)
+    with contextlib.ExitStack() as opened:
+        return _asked(opened, address, path, timeout_s)
 
 
 def until_unanswered(address: str, path: str, timeout_s: float, at_most: int) -> tuple[int, Probe]:
-    """GET ``path`` on one new connection after another until one gets no good answer.
+    """Ask like :func:`request` on one new connection after another until one gets no good answer.
 
     All of them stay open meanwhile, as those of so many callers would.
 
@@ -129,32 +137,55 @@ def until_unanswered(address: str, path: str, timeout_s: float, at_most: int) ->
     with contextlib.ExitStack() as opened:
         taken = 0
         while True:
-            connection = _connection(address)
-            opened.callback(connection.close)
-            met, taken = _get(connection, path, timeout_s), taken + 1
+            met, taken = _asked(opened, address, path, timeout_s), taken + 1
             if not met.answered or taken >= at_most:
                 return taken, met
 
 
-def _connection(address: str) -> http.client.HTTPConnection:
-    host, _, port = address.rpartition(":")
-    return http.client.HTTPConnection(host, int(port))
-
-
-def _get(connection: http.client.HTTPConnection, path: str, timeout_s: float) -> Probe:
-    """GET ``path`` on a connection that is opened here, and left open."""
+def _asked(opened: contextlib.ExitStack, address: str, path: str, timeout_s: float) -> Probe:
+    """What a new connection meets, which ``opened`` closes."""
     started = time.monotonic()
-    patient: TimedSocket | None = None
+    host, _, port = address.rpartition(":")
+    connection: TimedSocket | None = None
     try:
-        patient = connection.sock = connect(connection.host, connection.port, started + timeout_s)
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        answer.read()
-        return Probe(elapsed_s=time.monotonic() - started, status=answer.status)
+        connection = opened.enter_context(connect(host, int(port), started + timeout_s))
+        greeting = GREETINGS.get(path)
+        if greeting:
+            status, problem = 0, _greet(connection, greeting)
+        else:
+            status, problem = _get(opened, connection, address, path), ""
     except (OSError, http.client.HTTPException) as error:
-        begun = patient is not None and patient.received > 0
+        begun = connection is not None and connection.received > 0
         problem = UNFINISHED if begun and isinstance(error, TimeoutError) else _name(error)
         return Probe(elapsed_s=time.monotonic() - started, status=0, problem=problem)
+    greeted = bool(greeting) and not problem
+    elapsed_s = time.monotonic() - started
+    return Probe(elapsed_s=elapsed_s, status=status, problem=problem, greeted=greeted)
+
+
+def _get(opened: contextlib.ExitStack, connection: TimedSocket, address: str, path: str) -> int:
+    """The status of a complete answer."""
+    host, _, port = address.rpartition(":")
+    client = http.client.HTTPConnection(host, int(port))
+    client.sock = connection
+    opened.callback(client.close)
+    client.request("GET", path)
+    answer = client.getresponse()
+    answer.read()
+    return answer.status
+
+
+def _greet(connection: TimedSocket, greeting: Greeting) -> str:
+    """What is wrong with the answer; empty when it is good."""
+    connection.sendall(greeting.hello)
+    received = b""
+    piece = bytearray(READ_AT_ONCE)
+    while (verdict := greeting.judge(received)) is None:
+        count = connection.recv_into(piece)
+        if not count:
+            raise ConnectionResetError("closed in the middle of an answer")
+        received += piece[:count]
+    return "" if verdict else UNFIT
 
 
 def goodbye(address: str, timeout_s: float) -> Probe:
@@ -177,7 +208,7 @@ def goodbye(address: str, timeout_s: float) -> Probe:
 
 
 def ask(address: str, health_path: str, timeout_s: float) -> Probe:
-    """Ask a service whether it is well: by HTTP where it has a health path, else by a goodbye."""
+    """Ask a service whether it is well: as its health path says; by a goodbye where it is empty."""
     if health_path:
         return request(address, health_path, timeout_s)
     return goodbye(address, timeout_s)

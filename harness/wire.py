@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from harness.greetings import GREETINGS
+
+ANSWERED = "a whole answer"
 CLOSED = "the end of the stream"
 RESET = "a connection reset"
 SILENCE = "silence"
@@ -43,11 +47,14 @@ def exchange(
 ) -> Exchange:
     """GET ``path`` some times on one connection without waiting, and read until it ends.
 
+    A name in :data:`~harness.greetings.GREETINGS` instead of a path is asked once, and read until
+    the answer is whole: such servers do not close.
+
     Args:
         address: ``host:port``.
-        path: HTTP path.
-        requests: How many; the last asks the server to close.
-        padding: Bytes of a header that makes each request longer.
+        path: HTTP path, or the name of a greeting.
+        requests: How many, of HTTP; the last asks the server to close.
+        padding: Bytes of a header that makes each request of HTTP longer.
         timeout_s: For everything together.
     """
     started = time.monotonic()
@@ -57,7 +64,7 @@ def exchange(
     except OSError as error:
         return Exchange(ended=_ending(error), ended_s=time.monotonic() - started)
     with connection:
-        return _read(connection, _text(address, path, requests, padding), started, timeout_s)
+        return _read(connection, _question(address, path, requests, padding), started, timeout_s)
 
 
 def request_bytes(address: str, path: str, padding: int) -> int:
@@ -70,12 +77,30 @@ def _text(address: str, path: str, requests: int, padding: int) -> bytes:
     return (f"{head}\r\n" * (requests - 1) + f"{head}Connection: close\r\n\r\n").encode()
 
 
-def _read(connection: socket.socket, text: bytes, started: float, timeout_s: float) -> Exchange:
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is sent, and whether what has come back is a whole answer; never of HTTP, which ends."""
+
+    text: bytes
+    is_whole: Callable[[bytes], bool]
+
+
+def _question(address: str, path: str, requests: int, padding: int) -> _Question:
+    greeting = GREETINGS.get(path)
+    if greeting:
+        return _Question(greeting.hello, lambda received: greeting.judge(received) is not None)
+    return _Question(_text(address, path, requests, padding), lambda _: False)
+
+
+def _read(
+    connection: socket.socket, question: _Question, started: float, timeout_s: float
+) -> Exchange:
     received = pieces = 0
     last_s = 0.0
+    head = b""
     try:
         connection.settimeout(_left_s(started, timeout_s))
-        connection.sendall(text)
+        connection.sendall(question.text)
         while True:
             connection.settimeout(_left_s(started, timeout_s))
             piece = connection.recv(READ_AT_ONCE)
@@ -85,6 +110,10 @@ def _read(connection: socket.socket, text: bytes, started: float, timeout_s: flo
             received += len(piece)
             pieces += 1
             last_s = time.monotonic() - started
+            head = (head + piece)[:READ_AT_ONCE]
+            if question.is_whole(head):
+                ended = ANSWERED
+                break
     except OSError as error:
         ended = _ending(error)
     ended_s = time.monotonic() - started

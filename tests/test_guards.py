@@ -440,3 +440,24 @@ def test_an_edge_is_called_only_when_it_is_a_target() -> None:
     refuse_stack(Guards(), scenario(), ("s0",), stack())
     with pytest.raises(InvalidError, match=r"edge a->b on host 'b.example' is not allowed"):
         refuse_stack(Guards(), scenario(), ("a->b",), stack())
+
+
+OWN = "172.20.0.10"
+INSIDE = {
+    "its own container": ("compose", (OWN,), ""),
+    "a container of somebody else": ("compose", ("172.20.0.11",), "is not allowed"),
+    "an address that another driver calls its own": ("local", (OWN,), "is not allowed"),
+}
+
+
+@pytest.mark.parametrize("row", INSIDE.values(), ids=INSIDE.keys())
+def test_who_allows_a_project_allows_its_containers(row: tuple[str, tuple[str, ...], str]) -> None:
+    driver, addresses, words = row
+    asked = replace(scenario(), stack=replace(scenario().stack, driver=driver))
+    edge = Edge(name="a->b", proxy="p", listen=f"{OWN}:22", upstream="b:1", health_path="/")
+    found = replace(stack(), addresses=addresses, edges={"a->b": edge})
+    if not words:
+        refuse_stack(Guards(), asked, ("a->b",), found)
+        return
+    with pytest.raises(InvalidError, match=f"edge a->b on host '{OWN}' {words}"):
+        refuse_stack(Guards(), asked, ("a->b",), found)

@@ -94,6 +94,7 @@ LAYERS = {
     "fakes": 2.1,
     "crashpoints": 3.0,
     "files": 3.0,
+    "greetings": 1.1,
     "probe": 3.0,
     "offspring": 3.0,
     "rest": 3.0,

@@ -197,7 +197,7 @@ app.command()(compare)
 @stack_app.command("up")
 def stack_up(
     driver: Annotated[Driver, typer.Option("--stack", help="Driver.")] = Driver.LOCAL,
-    defect: Annotated[list[str] | None, typer.Option(help="Plant a defect (local).")] = None,
+    defect: Annotated[list[str] | None, typer.Option(help="Plant a defect.")] = None,
     port: Annotated[
         list[str] | None, typer.Option(help="service=port; the others are chosen (local).")
     ] = None,
@@ -211,7 +211,7 @@ def stack_up(
     from harness.cli import stacks
 
     if driver == Driver.COMPOSE:
-        return stacks.up_compose(project, file, output)
+        return stacks.up_compose(project, file, tuple(defect or ()), output)
     return stacks.up(tuple(defect or ()), tuple(port or ()), output)
 
 
@@ -227,11 +227,16 @@ def stack_attach(
 
 
 @stack_app.command("down")
-def stack_down(project: Project = None) -> int:
+def stack_down(
+    project: Project = None,
+    volumes: Annotated[
+        bool, typer.Option("--volumes", help="Remove the compose project's data too.")
+    ] = False,
+) -> int:
     """Stop the embedded stack; a compose project only if it was brought up here."""
     from harness.cli import stacks
 
-    return stacks.down(project)
+    return stacks.down(project, volumes=volumes)
 
 
 @stack_app.command("status")

@@ -21,9 +21,17 @@ def up(defects: tuple[str, ...], ports: tuple[str, ...], output: str) -> int:
     return _told(stack, f"stack {stack.id} is up", output)
 
 
-def up_compose(project: str | None, file: Path | None, output: str) -> int:
+def up_compose(
+    project: str | None, file: Path | None, defects: tuple[str, ...], output: str
+) -> int:
     """Bring a compose project up, or attach to it, and say where everything answers."""
-    stack = ComposeStack(_named(project), file or Path("docker-compose.yml")).up(words.note)
+    compose = ComposeStack(_named(project), file or Path("docker-compose.yml"))
+    if defects and compose.running():
+        raise InvalidError(
+            f"The project {compose.project} runs already, and its defects cannot be changed.",
+            f"Run `harness stack down -p {compose.project}` first.",
+        )
+    stack = compose.up(words.note, environment={"DEFECTS": ",".join(defects)} if defects else {})
     return _told(stack, f"stack {stack.id} is up", output)
 
 
@@ -33,12 +41,17 @@ def attach(project: str, output: str) -> int:
     return _told(stack, f"attached to {project}: stack {stack.id}", output)
 
 
-def down(project: str | None) -> int:
+def down(project: str | None, *, volumes: bool) -> int:
     """Stop the embedded stack, or forget a compose project that was not brought up here."""
+    if project is None and volumes:
+        raise InvalidError(
+            "--volumes needs --project: the data of the embedded stack go with it anyway.",
+            "Leave --volumes out, or say which compose project is meant: -p NAME.",
+        )
     if project is None:
         words.say("stack stopped" if LocalStack().down() else "no stack was running")
         return ExitCode.PASS
-    known = ComposeStack(project).down()
+    known = ComposeStack(project).down(volumes=volumes)
     words.say(f"{project} is let go" if known else f"{project} was not attached to")
     return ExitCode.PASS
 

@@ -78,6 +78,7 @@ def sight(session: Session, target: str, fault: HttpFault, look_path: str) -> Si
             "Use a network fault, or a local stack.",
         )
     path = toxiproxy.healthy_path(session, target)
+    toxiproxy.refuse_other_than_http(path)
     health_path = path.edge.health_path
     look_path = look_path or (health_path if fault.covers(health_path) else fault.path)
     try:

@@ -17,6 +17,7 @@ from harness.errors import FaultError
 from harness.faults import injection
 from harness.faults.injection import Injection
 from harness.faults.session import Session
+from harness.greetings import GREETINGS, is_http
 from harness.probe import Effect, Probe
 from harness.toxiproxy import Toxic, Toxiproxy
 from harness.undo import Entry
@@ -26,6 +27,9 @@ VERB = "toxiproxy.remove_toxic"
 LOOKING_VERB = "toxiproxy.remove_toxic_and_look"
 BEFORE_TIMEOUT_S = 1.0
 CLEAR_BELOW_MIN_S = 0.25
+
+#: Kinds that show in the answer to a single small question.
+SEEN_BY_A_GREETING = ("down", "latency", "partition", "reset_peer", "timeout")
 
 #: Which way the bytes flow, for people, and what the server calls it.
 STREAMS: Mapping[str, str] = {"to_caller": "downstream", "to_callee": "upstream"}
@@ -63,8 +67,9 @@ def healthy_path(session: Session, target: str) -> Path:
     edge = session.edge(target)
     if not edge.health_path:
         raise FaultError(
-            f"The callee of {target} has no HTTP health path, so nobody could see a fault on it.",
-            "Label its service `harness.health_path: /path`, if it speaks HTTP.",
+            f"Nobody knows what to ask the callee of {target}, so nobody could see a fault on it.",
+            "Label its service `harness.health_path`: with /path if it speaks HTTP, else with one "
+            f"of {', '.join(GREETINGS)}.",
         )
     before = probe.request(edge.listen, edge.health_path, BEFORE_TIMEOUT_S)
     if not before.answered:
@@ -191,12 +196,27 @@ def tries(share: float) -> int:
     return math.ceil(math.log(MISSED_BY_CHANCE) / math.log1p(-max(share, MIN_TOXICITY)))
 
 
+def refuse_other_than_http(path: Path) -> None:
+    """See that the callee can be asked so much, or in such a way, that the fault shows.
+
+    Raises:
+        FaultError: It speaks another language than HTTP.
+    """
+    if not is_http(path.edge.health_path):
+        raise FaultError(
+            f"The callee of {path.edge.name} speaks {path.edge.health_path}, and this fault can be "
+            "seen with answers of HTTP only.",
+            f"On this edge there are {', '.join(SEEN_BY_A_GREETING)}.",
+        )
+
+
 def exchange(path: Path, *, requests: int = 1, padding: int = 0) -> Exchange:
     """The exchange that a look will repeat under the fault.
 
     Raises:
-        FaultError: It does not come to its end without the fault either.
+        FaultError: It does not come to its end without the fault either, or it is not HTTP.
     """
+    refuse_other_than_http(path)
     met = wire.exchange(
         path.edge.listen,
         path.edge.health_path,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from harness import docker_engine
@@ -55,8 +55,14 @@ class ComposeStack:
         with _engine() as engine:
             return any(c.state in UP for c in engine.containers(self.project))
 
-    def up(self, progress: Callable[[str], None]) -> StackDescriptor:
+    def up(
+        self, progress: Callable[[str], None], environment: Mapping[str, str] | None = None
+    ) -> StackDescriptor:
         """Attach to the project, after bringing it up when it does not run and a file is given.
+
+        Args:
+            progress: Told what is being done, one short sentence a time.
+            environment: Variables of the compose file, beside those of this process.
 
         Raises:
             InvalidError: It does not run and there is no file to bring it up with.
@@ -64,11 +70,14 @@ class ComposeStack:
         """
         with self._locked():
             if not self.running() and self._file is not None:
-                self._bring_up(self._file, progress)
+                self._bring_up(self._file, progress, environment or {})
             return self._attach(progress)
 
-    def down(self) -> bool:
+    def down(self, *, volumes: bool = False) -> bool:
         """Forget the project, and take it down if it was brought up here; whether it was known.
+
+        Args:
+            volumes: Remove its data too; never of a project that was found running.
 
         Raises:
             StackError: It could not be taken down.
@@ -77,19 +86,21 @@ class ComposeStack:
             descriptor, ours = self.folder / registry.FILE, self.folder / OURS
             known = descriptor.exists()
             if ours.exists():
-                compose_command.down(self.project, Path(ours.read_text()))
+                compose_command.down(self.project, Path(ours.read_text()), volumes=volumes)
                 ours.unlink()
             descriptor.unlink(missing_ok=True)
             return known
 
-    def _bring_up(self, file: Path, progress: Callable[[str], None]) -> None:
+    def _bring_up(
+        self, file: Path, progress: Callable[[str], None], environment: Mapping[str, str]
+    ) -> None:
         if not file.is_file():
             raise InvalidError(f"There is no compose file {file}.")
         progress(f"bringing up the project {self.project} of {file}")
         # Before the deed: whatever comes of it is ours to take down.
         write_durably(self.folder / OURS, os.fsencode(file.resolve()))
         try:
-            compose_command.up(self.project, file.resolve())
+            compose_command.up(self.project, file.resolve(), environment)
         except BaseException:
             compose_command.down(self.project, file.resolve())
             (self.folder / OURS).unlink()

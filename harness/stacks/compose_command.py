@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -36,36 +37,50 @@ def command() -> tuple[str, ...]:
     )
 
 
-def up(project: str, file: Path) -> None:
+def up(project: str, file: Path, environment: Mapping[str, str]) -> None:
     """Bring a project up and return when all of it is up, and healthy where it can tell.
+
+    Args:
+        project: Its name.
+        file: Its compose file.
+        environment: Variables of the file, beside those of this process.
 
     Raises:
         StackError: It did not come up.
     """
     # The older one has no --wait; what is not ready yet shows when it is described.
     wait = ["--wait"] if command()[0] == "docker" else []
-    _told(project, file, ["up", "--detach", *wait], UP_TIMEOUT_S)
+    _told(project, file, ["up", "--detach", *wait], UP_TIMEOUT_S, environment)
 
 
-def down(project: str, file: Path) -> None:
-    """Remove the project's containers and networks; volumes stay.
+def down(project: str, file: Path, *, volumes: bool = False) -> None:
+    """Remove the project's containers and networks; its volumes only if that is asked for.
 
     Raises:
         StackError: Something of it is left.
     """
     arguments = ["down", "--remove-orphans", "--timeout", str(STOP_GRACE_S)]
+    arguments += ["--volumes"] if volumes else []
     _told(project, file, arguments, DOWN_TIMEOUT_S)
 
 
-def _told(project: str, file: Path, arguments: Sequence[str], timeout_s: float) -> None:
+def _told(
+    project: str,
+    file: Path,
+    arguments: Sequence[str],
+    timeout_s: float,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     argv = [*command(), "--project-name", project, "--file", str(file), *arguments]
-    done = _run(argv, timeout_s)
+    done = _run(argv, timeout_s, environment)
     if done.returncode:
         said = (done.stderr or done.stdout).strip()[-2000:]
         raise StackError(f"`{' '.join(argv)}` failed:\n{said}")
 
 
-def _run(argv: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+def _run(
+    argv: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             argv,
@@ -74,6 +89,7 @@ def _run(argv: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[s
             text=True,
             timeout=timeout_s,
             check=False,
+            env={**os.environ, **(environment or {})},
         )
     except subprocess.TimeoutExpired as error:
         raise StackError(f"`{' '.join(argv)}` did not end within {timeout_s:g} s.") from error

@@ -10,6 +10,7 @@ from harness import probe
 from harness.containers import SERVERS, UP, Container, Engine
 from harness.descriptor import Edge, Service, StackDescriptor
 from harness.errors import InvalidError
+from harness.greetings import PORTS, is_http
 from harness.stacks import registry
 from harness.toxiproxy import Proxy, Toxiproxy
 
@@ -25,7 +26,7 @@ DEFAULT_ENTRY = "gateway"
 ASK_WITHIN_S = 1.0
 
 #: Ports of servers that speak no HTTP, and would log an HTTP request as an attack or a fault.
-NOT_HTTP = frozenset({3306, 5432, 5672, 6379, 9042, 9092, 27017})
+NOT_HTTP = frozenset({*PORTS, 3306, 5672, 9042, 27017})
 
 _ARROW = re.compile(r"\S+->\S+")
 
@@ -64,6 +65,7 @@ def describe(
         project=project,
         engine=engine.id,
         engine_url=engine.url,
+        addresses=tuple(sorted({ip for c in found for ip in c.ips})),
         services=services,
         edges=_edges(found, services, servers["toxiproxy"]),
         versions={c.service: c.image for c in found},
@@ -83,15 +85,19 @@ def _services(group: Sequence[Container]) -> dict[str, Service]:
 def _service(name: str, container: Container, identities: tuple[str, ...]) -> Service:
     address = container.address(container.health_port)
     path = container.labels.get(HEALTH_PATH, "") or _default_path(container, address)
-    scheme = "http" if path else "tcp"
+    scheme = "http" if is_http(path) else "tcp"
     url = f"{scheme}://{address}" if address else ""
     return Service(name=name, url=url, health_path=path, identities=identities)
 
 
 def _default_path(container: Container, address: str) -> str:
-    if not address or NOT_HTTP & {*container.published, *container.exposed}:
+    if not address:
         return ""
-    path = HEALTH_PATHS.get(container.kind, DEFAULT_HEALTH_PATH)
+    ports = {*container.published, *container.exposed}
+    known = sorted(PORTS.keys() & ports)
+    if NOT_HTTP & ports and not known:
+        return ""
+    path = PORTS[known[0]] if known else HEALTH_PATHS.get(container.kind, DEFAULT_HEALTH_PATH)
     return path if probe.request(address, path, ASK_WITHIN_S).answered else ""
 
 

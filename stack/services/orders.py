@@ -23,7 +23,7 @@ MAX_QUANTITY = 1000
 MAX_TEXT = 200
 
 #: Below a client's own patience, so that it hears "unknown" instead of hanging up.
-ACKNOWLEDGE_WITHIN_S = 10.0
+ACKNOWLEDGE_WITHIN_S = 13.0
 
 
 class OrderError(ValueError):

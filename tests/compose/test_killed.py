@@ -26,7 +26,7 @@ pytestmark = pytest.mark.compose
 FAULTS = [
     pytest.param(
         [
-            ("pause", ["cache"], "got a goodbye in return"),
+            ("pause", ["cache"], "got a greeting in return"),
             ("partition", ["front", "back"], "no rule of it is left"),
         ],
         id="pause, partition",

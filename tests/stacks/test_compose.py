@@ -143,7 +143,7 @@ def test_the_older_compose_is_taken_where_the_newer_is_missing(
     programs: Callable[..., Callable[[], list[str]]], tmp_path: Path
 ) -> None:
     calls = programs(docker="exit 1", docker_compose="exit 0")
-    compose_command.up("shop", tmp_path / "f.yml")
+    compose_command.up("shop", tmp_path / "f.yml", {"DEFECTS": "acks-1"})
     assert calls()[-1] == (
         f"docker-compose --project-name shop --file {tmp_path / 'f.yml'} up --detach"
     )
