@@ -16,15 +16,19 @@ COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check bench lock setup environments clean
+.PHONY: help demo compose-demo test check bench lock setup environments clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 # A plain command, without a shell around it: Ctrl-C and SIGTERM reach the harness itself, and make
 # waits while it heals. When it does not end with 0, make names its exit code and fails.
 demo: setup ## load, a real fault and a verdict in a minute (DEMO_ARGS="--defect no-fallback")
 	$(HARNESS) demo $(DEMO_ARGS)
+
+compose-demo: environments ## the same with containers: a broker is killed, no order is lost (DEFECT=acks-1)
+	docker compose build --quiet
+	$(HARNESS) demo --stack compose $(if $(DEFECT),--defect $(DEFECT)) $(DEMO_ARGS)
 
 define run_checks
 	$(PYTHON) -m ruff check .

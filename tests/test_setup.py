@@ -696,7 +696,7 @@ BROKEN_RIG = "#!/bin/sh\necho no kernel module for it >&2\nexit 1\n"
 CONTINUOUS = [
     ("an engine answers", 0, ENGINE_ANSWERS, BROKEN_RIG, []),
     ("an engine answers, the tests fail", 2, ENGINE_ANSWERS, BROKEN_RIG, []),
-    ("no engine and no rig", 0, NO_ENGINE, "", ["NO CONT", "names no rig"]),
+    ("no engine and no rig", 0, NO_ENGINE, "", ["NO CONT", "there is no rig in"]),
     ("a rig that comes up", 0, NO_ENGINE, ENGINE_ANSWERS, ["attempt 1"]),
     ("sad: a rig that does not", 0, NO_ENGINE, BROKEN_RIG, ["attempt 1", "attempt 2", "NO CONT"]),
     ("sad: nor do the tests", 2, NO_ENGINE, BROKEN_RIG, ["attempt 1", "attempt 2", "NO CONT"]),

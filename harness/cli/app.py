@@ -131,16 +131,19 @@ def run(
 
 @app.command()
 def demo(
+    driver: Annotated[
+        Driver, typer.Option("--stack", help="Where: local, or compose with three Kafka brokers.")
+    ] = Driver.LOCAL,
     defect: Annotated[
         list[str] | None, typer.Option(help="Plant a defect, such as no-fallback.")
     ] = None,
     out: Out = RESULTS,
     output: Output = Form.TEXT,
 ) -> int:
-    """Run the quickstart on a stack of its own: load, a broken dependency, a verdict."""
+    """Run a scenario on a stack of its own: load, a broken dependency, a verdict."""
     from harness.cli import running
 
-    return running.demo(tuple(defect or ()), out, output)
+    return running.demo(driver, tuple(defect or ()), out, output)
 
 
 @app.command()

@@ -39,10 +39,16 @@ from harness.run import run
 from harness.safety import Safety
 from harness.scenario import undecidable
 from harness.scenario.resolve import resolved
+from harness.stacks.local import known_defects
 from harness.units import parse_duration_s
 from harness.waiver_checks import waiver_warnings
 
-QUICKSTART = Path("scenarios/quickstart.yaml")
+#: What the demo runs on each driver.
+DEMOS = {
+    "local": Path("scenarios/quickstart.yaml"),
+    "compose": Path("scenarios/ecommerce/kafka-broker-down.yaml"),
+}
+DEMO_PROJECT = "harness-demo"
 BASELINES = Path("results/baselines")
 WORST_FIRST = tuple(ExitCode)
 
@@ -81,17 +87,29 @@ def run_all(request: Request) -> int:
     return min(codes, key=WORST_FIRST.index, default=ExitCode.INCONCLUSIVE)
 
 
-def demo(defects: tuple[str, ...], out: Path, output: str) -> int:
-    """Run the quickstart of this checkout, with defects planted if asked for."""
-    path = project_root() / QUICKSTART
+def demo(driver: str, defects: tuple[str, ...], out: Path, output: str) -> int:
+    """Run the driver's demo of this checkout, with defects planted if asked for.
+
+    Raises:
+        InvalidError: There is none for this driver, or this is no checkout.
+    """
+    if driver not in DEMOS:
+        raise InvalidError(f"--stack {driver}: a demo is there for {' and '.join(DEMOS)}.")
+    path = project_root() / DEMOS[driver]
     if not path.is_file():
         raise InvalidError(
-            f"The demo needs {QUICKSTART}, which is part of a checkout, not of the package.",
+            f"The demo needs {DEMOS[driver]}, which is part of a checkout, not of the package.",
             "Run it from a clone of the repository.",
         )
+    unknown = sorted(set(defects) - known_defects(project_root()).keys())
+    if unknown:
+        known = ", ".join(known_defects(project_root()))
+        raise InvalidError(f"Unknown defect {', '.join(unknown)}; known are {known}.")
     here = Path.cwd()
     shown = path.relative_to(here) if path.is_relative_to(here) else path
-    return run_all(Request(files=(shown,), out=out, output=output, defects=defects))
+    own = (f"stack.project={DEMO_PROJECT}",) if driver == "compose" else ()
+    request = Request(files=(shown,), overrides=own, out=out, output=output, defects=defects)
+    return run_all(request)
 
 
 def validate(files: tuple[Path, ...], profile: str | None, overrides: tuple[str, ...]) -> int:

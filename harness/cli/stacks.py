@@ -26,12 +26,7 @@ def up_compose(
 ) -> int:
     """Bring a compose project up, or attach to it, and say where everything answers."""
     compose = ComposeStack(_named(project), file or Path("docker-compose.yml"))
-    if defects and compose.running():
-        raise InvalidError(
-            f"The project {compose.project} runs already, and its defects cannot be changed.",
-            f"Run `harness stack down -p {compose.project}` first.",
-        )
-    stack = compose.up(words.note, environment={"DEFECTS": ",".join(defects)} if defects else {})
+    stack = compose.up_with(defects, words.note) if defects else compose.up(words.note)
     return _told(stack, f"stack {stack.id} is up", output)
 
 

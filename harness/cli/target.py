@@ -37,7 +37,7 @@ def target_of(spec: StackSpec, defects: tuple[str, ...] | None, root: Path, tell
 
     Args:
         spec: The scenario's stack.
-        defects: Defects to plant, local driver only.
+        defects: Defects to plant; None attaches to whatever runs.
         root: What a compose file's path is relative to.
         tell: Told what is being done.
 
@@ -46,7 +46,7 @@ def target_of(spec: StackSpec, defects: tuple[str, ...] | None, root: Path, tell
         FaultError: No container engine answers.
     """
     if spec.driver == "compose":
-        return ComposeTarget(spec, root, tell)
+        return ComposeTarget(spec, defects, root, tell)
     return LocalTarget(defects, tell)
 
 
@@ -88,16 +88,21 @@ class ComposeTarget:
 
     Args:
         spec: The scenario's stack: ``project``, and perhaps ``file`` and ``prometheus``.
+        defects: Defects to plant in a project of our own, whose data go with it. None means
+            none, and that a project which runs already will do.
         root: What the file's path is relative to.
         progress: Told what is being done.
     """
 
-    def __init__(self, spec: StackSpec, root: Path, progress: Tell) -> None:
+    def __init__(
+        self, spec: StackSpec, defects: tuple[str, ...] | None, root: Path, progress: Tell
+    ) -> None:
         file = spec.options.get("file")
         prometheus = spec.options.get("prometheus", "")
         self._stack = ComposeStack(
             spec.options["project"], root / file if file else None, prometheus
         )
+        self._defects = defects
         self._progress = progress
         self._ours = False
 
@@ -107,11 +112,17 @@ class ComposeTarget:
         return self._stack.id
 
     def up(self) -> StackDescriptor:
-        """Attach to the project, which is brought up first when it does not run."""
+        """Attach to the project, which is brought up first when it does not run.
+
+        Raises:
+            InvalidError: It runs already, and defects can be planted no more.
+        """
         self._ours = not self._stack.running()
-        return self._stack.up(self._progress)
+        if self._defects is None:
+            return self._stack.up(self._progress)
+        return self._stack.up_with(self._defects, self._progress)
 
     def down(self) -> None:
         """Take the project down if this run brought it up."""
         if self._ours:
-            self._stack.down()
+            self._stack.down(volumes=self._defects is not None)

@@ -73,6 +73,20 @@ class ComposeStack:
                 self._bring_up(self._file, progress, environment or {})
             return self._attach(progress)
 
+    def up_with(self, defects: tuple[str, ...], progress: Callable[[str], None]) -> StackDescriptor:
+        """Bring the project up with defects planted: ``DEFECTS`` of its compose file.
+
+        Raises:
+            InvalidError: It runs already, or there is no file to bring it up with.
+            StackError: It did not come up; what came up of it is taken down.
+        """
+        if self.running():
+            raise InvalidError(
+                f"The project {self.project} runs already, and its defects cannot be changed.",
+                f"Run `harness stack down -p {self.project}` first.",
+            )
+        return self.up(progress, {"DEFECTS": ",".join(defects)})
+
     def down(self, *, volumes: bool = False) -> bool:
         """Forget the project, and take it down if it was brought up here; whether it was known.
 

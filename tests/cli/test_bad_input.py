@@ -246,6 +246,11 @@ ARGUMENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "a --port out of range": (("stack", "up", "--port", "gateway=70000"), ("gateway=70000",)),
     "a --port of nobody": (("stack", "up", "--port", "gatewy=8080"), ("gatewy",)),
     "an unknown defect": (("stack", "up", "--defect", "no-falback"), ("no-falback", "no-fallback")),
+    "an unknown defect of the demo on compose": (
+        ("demo", "--stack", "compose", "--defect", "acks-2"),
+        ("acks-2", "acks-1"),
+    ),
+    "--volumes of nobody": (("stack", "down", "--volumes"), ("--volumes", "-p NAME")),
     "a stack that is not up": (("stack", "status"), ("not up", "harness stack up")),
     "explain nonsense": (("explain", "nonsense"), ("nonsense", "PASS")),
     "recover of nobody": (("recover", "--stack", "nobody"), ("nobody", "none")),

@@ -124,6 +124,35 @@ def test_a_project_is_brought_up_and_only_then_taken_down(
     ]
 
 
+def test_defects_are_planted_in_a_project_that_is_brought_up_and_its_data_go_with_it(
+    engine: FakeEngine, programs: Callable[..., Callable[[], list[str]]], tmp_path: Path
+) -> None:
+    said = tmp_path / "said"
+    calls = programs(docker=f'echo "$DEFECTS" >> {said}')
+    file = tmp_path / "compose.yml"
+    file.touch()
+    stack = ComposeStack("shop", file)
+    with pytest.raises(InvalidError, match="No container of a compose project 'shop' runs"):
+        stack.up_with(("acks-1", "no-fallback"), quiet)
+    running(engine)
+    with pytest.raises(InvalidError, match="runs already, and its defects cannot be changed"):
+        stack.up_with(("acks-1",), quiet)
+    stack.down(volumes=True)
+    assert "acks-1,no-fallback" in said.read_text().splitlines()
+    assert calls()[-1].endswith("down --remove-orphans --timeout 2 --volumes")
+
+
+def test_the_data_of_a_project_that_was_found_running_stay(
+    engine: FakeEngine, programs: Callable[..., Callable[[], list[str]]]
+) -> None:
+    calls = programs(docker="exit 0")
+    running(engine)
+    stack = ComposeStack("shop")
+    stack.up(quiet)
+    assert stack.down(volumes=True)
+    assert calls() == []
+
+
 def test_a_project_that_does_not_come_up_is_taken_down(
     engine: FakeEngine, programs: Callable[..., Callable[[], list[str]]], tmp_path: Path
 ) -> None:
