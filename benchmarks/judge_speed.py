@@ -5,6 +5,10 @@ endpoints, with an SLI a second, as a real run leaves them. Then, each as the wh
 a process of its own: `harness judge` of one (promised: under 2 s, under 300 MB), and
 `harness compare` of 10 against 20 (promised: under 5 s, under 300 MB). `--small` makes runs of
 a minute, to see that it works.
+
+The commands find Python's bytecode ready, as any installation does that has run once: they are
+run once before they are measured. Where `PYTHONDONTWRITEBYTECODE` is set, as in many images,
+every process compiles all that it imports anew, so the variable is not passed on to them.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 
@@ -37,7 +42,7 @@ from harness.slis import Series, Sli
 from harness.timeline import LOAD_STARTED, LOAD_STOPPING
 
 ZERO, RATE_PER_S, ENDPOINTS, WARMUP_S = 1_700_000_000.0, 100, 20, 5
-OLD, NEW, ROUNDS = 20, 10, 3
+OLD, NEW, ROUNDS = 20, 10, 7
 JUDGED_S, COMPARED_S, PEAK_MB = 2.0, 5.0, 300
 OBJECTIVES = (
     "j0.p99 < 500ms during steady",
@@ -154,11 +159,15 @@ def stored(out: Path, seconds: int, seed: int) -> Path:
     return folder.path
 
 
-def measured(arguments: Sequence[str]) -> Took:
-    """Run the command once."""
+def measured(arguments: Sequence[str], bytecode: Path) -> Took:
+    """Run the command once, with the bytecode that earlier runs left in that folder."""
+    surroundings = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     began = time.perf_counter()
     with subprocess.Popen(
-        [sys.executable, "-m", "harness", *arguments], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "harness", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=surroundings | {"PYTHONPYCACHEPREFIX": str(bytecode)},
     ) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -176,7 +185,7 @@ def main() -> int:
         one = sorted((out / "new").glob(f"*-speed-*/{store.PLAN}"))[0].parent
         size = sum(p.stat().st_size for p in one.rglob("*") if p.is_file()) / 1e6
         print(f"Runs of {seconds} s, {RATE_PER_S}/s, {ENDPOINTS} endpoints: {size:.0f} MB each\n")
-        print("| command | promised | wall, best of three | processor | peak memory |")
+        print("| command | promised | processor, median (range) | wall, median | peak memory |")
         print("| --- | --- | --- | --- | --- |")
         kept = True
         compare = ["compare", str(out / "new"), "--against", str(out / "old"), "--all"]
@@ -184,11 +193,14 @@ def main() -> int:
             ("`harness judge`, one run", ["judge", str(one)], JUDGED_S),
             (f"`harness compare`, {NEW} against {OLD}", compare, COMPARED_S),
         ):
-            best = min((measured(arguments) for _ in range(ROUNDS)), key=lambda t: t.wall_s)
-            kept = kept and best.cpu_s < limit_s and best.peak_mb < PEAK_MB
+            _, *took = [measured(arguments, out / "bytecode") for _ in range(1 + ROUNDS)]
+            cpu = sorted(t.cpu_s for t in took)
+            wall_s, peak_mb = median(t.wall_s for t in took), max(t.peak_mb for t in took)
+            kept = kept and median(cpu) < limit_s and peak_mb < PEAK_MB
             print(
-                f"| {name} | {limit_s:g} s, {PEAK_MB} MB | {best.wall_s:.2f} s | "
-                f"{best.cpu_s:.2f} s | {best.peak_mb:.0f} MB |",
+                f"| {name} | {limit_s:g} s, {PEAK_MB} MB | "
+                f"{median(cpu):.2f} s ({cpu[0]:.2f} to {cpu[-1]:.2f}) | "
+                f"{wall_s:.2f} s | {peak_mb:.0f} MB |",
                 flush=True,
             )
     return 0 if kept else 1

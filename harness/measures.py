@@ -174,24 +174,25 @@ def _load(
     records = samples.of(subject)
     assert records is not None
     whole = within(records, window)
-    ordered = np.sort(latency_s(whole))
+    latencies = latency_s(whole)
     for stat in stats:
         quantile = quantile_of(stat)
         if quantile is None:
             value, count = _count(stat, whole, window, patience_s), len(whole)
         else:
             of_stream = samples.of(subject, stat) if stat.partition("_")[2] else None
-            mine = ordered if of_stream is None else np.sort(latency_s(within(of_stream, window)))
+            mine = latencies if of_stream is None else latency_s(within(of_stream, window))
             value, count = _at(mine, quantile), len(mine)
         if count >= MIN_CENSUS and math.isfinite(value):
             yield stat, Measure(value, count)
 
 
-def _at(ordered: NDArray[np.float64], quantile: float) -> float:
+def _at(values: NDArray[np.float64], quantile: float) -> float:
     """The value at the rank that covers the quantile; NaN where none may lie beyond it."""
-    if len(ordered) < 1 / (1 - quantile) - 1e-9:
+    if len(values) < 1 / (1 - quantile) - 1e-9:
         return math.nan
-    return float(ordered[max(1, math.ceil(quantile * len(ordered) - 1e-9)) - 1])
+    place = max(1, math.ceil(quantile * len(values) - 1e-9)) - 1
+    return float(np.partition(values, place)[place])
 
 
 def _count(stat: str, records: Records, window: Window, patience_s: float) -> float:

@@ -98,15 +98,23 @@ class LoadSamples:
     intact: bool = True
     clock_error_s: float = 0.0
     watch: Records = field(default_factory=lambda: np.empty(0, WATCH))
-    _of: NDArray[np.uint16] = field(init=False, repr=False, compare=False)
+    _places: NDArray[np.intp] = field(init=False, repr=False, compare=False)
+    _ends: NDArray[np.intp] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Lay out which series each record is of in one piece; the records are far apart."""
-        object.__setattr__(self, "_of", np.ascontiguousarray(self.records["series"]))
+        """Sort the places of the records by series, once, each series in its own order.
+
+        ``_ends`` is where each series ends in ``_places``.
+        """
+        of = np.ascontiguousarray(self.records["series"])  # the records are far apart
+        ends = np.cumsum(np.bincount(of, minlength=len(self.series)))
+        object.__setattr__(self, "_places", np.argsort(of, kind="stable"))
+        object.__setattr__(self, "_ends", ends)
 
     def at(self, index: int) -> Records:
         """Records of the series of that number."""
-        mine: Records = self.records[self._of == index]
+        start = self._ends[index - 1] if index else 0
+        mine: Records = self.records[self._places[start : self._ends[index]]]
         return mine
 
     def names(self) -> tuple[str, ...]:
@@ -129,7 +137,7 @@ class LoadSamples:
     def of_kind(self, kind: Kind) -> Records:
         """All records of one kind."""
         numbers = [i for i, s in enumerate(self.series) if s.kind is kind]
-        return self.records[np.isin(self._of, numbers)]
+        return self.records[np.isin(self.records["series"], numbers)]
 
     def planned(self, window: Window) -> int:
         """How many arrivals the schedule has in a window; none where there is no schedule."""

@@ -160,19 +160,16 @@ def quantile_bounds(
     Returns:
         Observed, low, high; infinite where the rank falls among the infinite.
     """
-    ordered = np.sort(values)
-    over = 1 - quantile
-    low_share, high_share = _binomial_bounds(over * effective, effective)
-    return (
-        _at_rank(ordered, quantile),
-        _at_rank(ordered, 1 - high_share),
-        _at_rank(ordered, 1 - low_share),
-    )
+    low_share, high_share = _binomial_bounds((1 - quantile) * effective, effective)
+    places = [_place(share, len(values)) for share in (quantile, 1 - high_share, 1 - low_share)]
+    ordered = np.partition(values, places)  # in order at these places, which is all that counts
+    observed, low, high = (float(ordered[place]) for place in places)
+    return observed, low, high
 
 
-def _at_rank(ordered: NDArray[np.float64], quantile: float) -> float:
-    rank = max(1, math.ceil(quantile * len(ordered) - 1e-9))
-    return float(ordered[min(rank, len(ordered)) - 1])
+def _place(quantile: float, count: int) -> int:
+    """Where a quantile is among so many values in order, counted from 0."""
+    return min(max(1, math.ceil(quantile * count - 1e-9)), count) - 1
 
 
 def requests_needed(allowed_share: float) -> int:

@@ -311,7 +311,8 @@ def damaged(path: Path, error: Exception) -> InvalidError:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _json(data: Any) -> bytes:

@@ -16,7 +16,7 @@ from harness.cli import words
 from harness.conclusion import Conclusion
 from harness.errors import ExitCode, InvalidError
 from harness.model import BaselineThreshold, Objective, Outcome, Unit, worst
-from harness.report import html, junit, markdown, terminal
+from harness.report import junit, markdown, terminal
 from harness.report.words import wants_color
 from harness.result import dump
 from harness.scenario import json_schema
@@ -42,6 +42,8 @@ def render(conclusion: Conclusion, form: str) -> bytes:
         case "junit":
             return junit.xml(result)
         case "html":
+            from harness.report import html  # noqa: PLC0415 - templates, which judging never needs
+
             return html.page(result, seconds).encode()
     return terminal.summary(result, color=wants_color(sys.stdout)).encode()
 
