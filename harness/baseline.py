@@ -1,11 +1,11 @@
 """A run against the accepted ones: differences, and whether one of them is a regression.
 
-One new run is compared with the prediction interval of a further run like the accepted ones
-(Student's t with n - 1 degrees of freedom, as in Hahn and Meeker, "Statistical Intervals",
-ch. 4), on the logarithm of the values, or on the arcsine of the root of shares, which may be
-0. All comparisons of a run are one family: by Holm (1979, "A simple sequentially rejective
-multiple test procedure") a run like the accepted ones is called a regression with at most
-1 % probability, however many metrics are compared. Below ten accepted runs nothing is claimed.
+One new run is held against the accepted ones as a group of one (:mod:`harness.contrast`):
+Student's t with n - 1 degrees of freedom, which is the prediction interval of a further run
+(Hahn and Meeker, "Statistical Intervals", ch. 4), and the permutation test. All comparisons
+of a run are one family (Holm 1979, "A simple sequentially rejective multiple test
+procedure"). Below ten accepted runs nothing is claimed, and what t alone says is no FAIL: it
+asks for more runs.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
-from statistics import fmean, median, stdev
+from statistics import median
 
-from scipy.special import stdtr
-
+from harness.contrast import Contrast, contrast, tail
 from harness.evidence import BaselineRun
 from harness.judge import unmet
 from harness.model import BaselineThreshold, Check, Gate, Objective, Outcome, Unit
+from harness.scales import Scale
 
 MIN_RUNS = 10
 FALSE_ALARMS = 0.01
+REGRESSION, SINGLE_RUN = "regression", "single_run"  #: reasons
+MORE_RUNS = "Run it with `--repeat 5`, or old and new in turn with `harness compare --interleave`."
 #: A modified z-score beyond this is an outlier (Iglewicz and Hoaglin 1993).
 OUTLIER_Z = 3.5
 DRIFT_P = 0.01
@@ -37,12 +39,12 @@ SHARES = (
 )  #: statistics whose margin is in points
 
 
-class Scale(StrEnum):
-    """How values differ from run to run: by ratio, as shares (in points), or as plain numbers."""
+class Standing(StrEnum):
+    """Where a run's value is, held against runs like the accepted ones."""
 
-    RATIO = "ratio"
-    SHARE = "share"
-    LINEAR = "linear"
+    WITHIN = "within"  #: they do that by chance too
+    BEYOND = "beyond"  #: further up than Student's t expects any of them
+    PROVEN = "proven"  #: so also by the order of the runs alone, however they scatter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,7 @@ def judge_baseline(
     observed: float | None,
     known: Sequence[float],
     *,
-    beyond: bool | None = None,
+    standing: Standing | None = None,
     scale: Scale | None = None,
 ) -> Check:
     """Whether a run is worse than the accepted ones by more than the margin.
@@ -97,8 +99,8 @@ def judge_baseline(
         phase: Where it was observed.
         observed: The run's value; None when there is none.
         known: Those of the accepted runs.
-        beyond: Whether the value is beyond the noise, where a family of comparisons decided
-            that together; None lets this one decide by itself.
+        standing: Where the value is among the accepted ones, as a family of comparisons
+            decided together; None: this one is a family by itself.
         scale: On which scale values differ; None: as the statistic says.
     """
     scale = scale or scale_of(condition.stat)
@@ -113,11 +115,12 @@ def judge_baseline(
         return replace(unmet(objective, phase, "no_baseline", because, remedy), gate=Gate.WARN)
     middle = median(known)
     margin = -condition.margin if condition.falling else condition.margin
-    limit = middle + margin if scale is Scale.SHARE else middle * (1 + margin)
+    limit = middle + margin if scale is Scale.POINTS else middle * (1 + margin)
     worse = observed < limit if condition.falling else observed > limit
-    p = p_value(observed, known, scale=scale, falling=condition.falling)
+    found = against(observed, known, scale=scale, falling=condition.falling)
     outcome, code, because = Outcome.PASS, "", f"{observed:g} against {middle:g} (median)"
-    if len(known) >= MIN_RUNS and p is None:
+    remedy = ""
+    if len(known) >= MIN_RUNS and found is None:
         outcome, code = Outcome.INCONCLUSIVE, "not_positive"
         because += "; values of 0 or less cannot be compared by ratio"
     elif len(known) < MIN_RUNS:
@@ -127,12 +130,10 @@ def judge_baseline(
         outcome, code = Outcome.INCONCLUSIVE, "not_positive"
         because += "; a share of a baseline of 0 or less says nothing"
     elif worse:
-        if beyond is None:
-            beyond = p is not None and p <= FALSE_ALARMS
-        outcome = Outcome.FAIL if beyond else Outcome.INCONCLUSIVE
-        code = "regression" if beyond else "within_noise"
-        because += f", allowed {limit:g}; runs like the accepted ones "
-        because += "would hardly ever do that" if beyond else "do that by chance too"
+        standing = standing or standings([found])[0]
+        outcome, code, words = _WORSE[standing]
+        because += f", allowed {limit:g}; runs like the accepted ones {words}"
+        remedy = "" if standing is Standing.PROVEN else MORE_RUNS
     return Check(
         objective=objective.text,
         phase=phase,
@@ -146,39 +147,59 @@ def judge_baseline(
         samples=len(known),
         gate=Gate.WARN if len(known) < MIN_RUNS else objective.gate,
         code=code,
+        remedy=remedy,
     )
+
+
+#: Outcome, reason and words for a value that is worse than the margin, by where it stands.
+_WORSE = {
+    Standing.WITHIN: (Outcome.INCONCLUSIVE, "within_noise", "do that by chance too"),
+    Standing.BEYOND: (
+        Outcome.INCONCLUSIVE,
+        SINGLE_RUN,
+        "hardly ever do that, but a single run in a bad moment of the machine does",
+    ),
+    Standing.PROVEN: (Outcome.FAIL, REGRESSION, "would hardly ever do that"),
+}
 
 
 def scale_of(stat: str) -> Scale:
     """On which scale a statistic of the load differs from run to run."""
-    return Scale.SHARE if stat in SHARES else Scale.RATIO
+    return Scale.POINTS if stat in SHARES else Scale.RATIO
 
 
-def p_value(
+def against(
     observed: float, known: Sequence[float], *, scale: Scale, falling: bool = False
-) -> float | None:
-    """How likely a further run like the accepted ones is as bad as this or worse.
+) -> Contrast | None:
+    """One run held against the accepted ones, with worsening upwards.
 
     None when the values have no such scale: a ratio needs values above 0, and noise needs two.
+    A share that two scrapes apart put beyond 0 or 1 is at that end.
     """
-    if len(known) < 2 or (scale is Scale.RATIO and min(observed, *known) <= 0):
+    if scale is Scale.POINTS:
+        observed, *known = (min(1.0, max(0.0, v)) for v in (observed, *known))
+    try:
+        new, *old = (scale.of(v) * (-1 if falling else 1) for v in (observed, *known))
+    except ValueError:
         return None
-    values = [_scaled(v, scale) for v in known]
-    gap = (_scaled(observed, scale) - fmean(values)) * (-1 if falling else 1)
-    spread = stdev(values) * math.sqrt(1 + 1 / len(values))
-    if spread == 0:
-        return 1.0 if gap <= 0 else 0.0
-    return 1.0 - float(stdtr(len(values) - 1, gap / spread))
+    return contrast([new], old, level=FALSE_ALARMS)
 
 
-def _scaled(value: float, scale: Scale) -> float:
-    match scale:
-        case Scale.RATIO:
-            return math.log(value)
-        case Scale.SHARE:
-            return math.asin(math.sqrt(min(1.0, max(0.0, value))))
-        case Scale.LINEAR:
-            return value
+def standings(family: Sequence[Contrast | None]) -> tuple[Standing, ...]:
+    """Where each value of a family is; any false alarm in it has at most 1 % probability.
+
+    Student's t holds that while runs scatter evenly. On a machine whose runs are now and then
+    much slower than usual, a single run is beyond it in 5 to 6 % of families
+    (:mod:`benchmarks.gate`), so t alone proves nothing. The permutation test assumes only that
+    like runs could have come in another order; n accepted runs, all of them better, leave a
+    probability of 1 in n + 1, which is little enough from 99 on for one value, 199 for two.
+    """
+    beyond = holm([None if c is None else tail(c.gap, c.error, c.degrees) for c in family])
+    proven = holm([None if c is None else c.higher for c in family])
+    return tuple(
+        Standing.PROVEN if p else Standing.BEYOND if b else Standing.WITHIN
+        for b, p in zip(beyond, proven, strict=True)
+    )
 
 
 def holm(p_values: Sequence[float | None], alarms: float = FALSE_ALARMS) -> tuple[bool, ...]:

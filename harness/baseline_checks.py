@@ -7,13 +7,17 @@ from dataclasses import replace
 
 from harness.baseline import (
     MIN_RUNS,
+    MORE_RUNS,
+    REGRESSION,
     SHARES,
-    Scale,
-    holm,
+    SINGLE_RUN,
+    Standing,
+    against,
     judge_baseline,
-    p_value,
     scale_of,
+    standings,
 )
+from harness.contrast import Contrast
 from harness.evidence import Evidence
 from harness.judge import (
     MIN_CENSUS,
@@ -37,6 +41,7 @@ from harness.model import (
 )
 from harness.objectives import quantile_of
 from harness.samples import Records, latency_s, within
+from harness.scales import Scale
 from harness.series_checks import judge_series
 from harness.statistics import quantile_bounds
 from harness.sustained import SATURATED_LAG_S, advice
@@ -59,17 +64,28 @@ def baseline_check(
         if seen.outcome is Outcome.INCONCLUSIVE:
             return seen if len(known) >= MIN_RUNS else replace(seen, gate=Gate.WARN)
     observed = _observe(condition, phase, windows, evidence)
-    beyond = (observation_key(condition), phase) in _beyond_chance(windows, evidence)
-    scale = _scale(condition, evidence)
-    check = judge_baseline(objective, condition, phase, observed, known, beyond=beyond, scale=scale)
+    check = judge_baseline(
+        objective,
+        condition,
+        phase,
+        observed,
+        known,
+        standing=_standings(windows, evidence)[(observation_key(condition), phase)],
+        scale=_scale(condition, evidence),
+    )
     if check.code == "no_baseline" and evidence.elsewhere:
         because = f"the accepted runs cannot be compared: {'; '.join(evidence.elsewhere)}"
         return replace(check, code="not_comparable", because=because)
     if evidence.repeats > 1:
         # Each run for itself would be another chance of a false alarm.
         because = f"{check.because}; judged with the other repeats, {evidence.repeats} runs in all"
-        check = replace(check, gate=Gate.WARN, because=because)
-    if check.outcome is Outcome.FAIL and _of_latency(condition) and evidence.samples is not None:
+        remedy = "" if check.remedy == MORE_RUNS else check.remedy
+        check = replace(check, gate=Gate.WARN, because=because, remedy=remedy)
+    if (
+        check.code in (REGRESSION, SINGLE_RUN)
+        and _of_latency(condition)
+        and evidence.samples is not None
+    ):
         late_s = lag_p99_s(within(evidence.samples.records, windows[phase]))
         if late_s > SATURATED_LAG_S:
             because = f"{check.because}; but the generator itself was {late_s * 1000:.0f} ms late"
@@ -90,12 +106,13 @@ def _of_latency(condition: BaselineThreshold) -> bool:
 
 def _known(condition: BaselineThreshold, phase: Phase, evidence: Evidence) -> list[float]:
     key = (observation_key(condition), str(phase))
-    return [run.values[key] for run in evidence.baselines if key in run.values]
+    values = [run.values[key] for run in evidence.baselines if key in run.values]
+    return [v for v in values if math.isfinite(v)]
 
 
-def _beyond_chance(windows: Windows, evidence: Evidence) -> set[tuple[str, Phase]]:
-    """The comparisons of this run that are beyond chance, all of them taken together."""
-    family: dict[tuple[str, Phase], float | None] = {}
+def _standings(windows: Windows, evidence: Evidence) -> dict[tuple[str, Phase], Standing]:
+    """Where each compared value of this run stands, all of them taken together."""
+    family: dict[tuple[str, Phase], Contrast | None] = {}
     for asked in evidence.scenario.objectives:
         condition = asked.condition
         if not isinstance(condition, BaselineThreshold):
@@ -103,12 +120,12 @@ def _beyond_chance(windows: Windows, evidence: Evidence) -> set[tuple[str, Phase
         for phase in condition.phases:
             observed = _observe(condition, phase, windows, evidence)
             known = _known(condition, phase, evidence)
-            p = None
+            found = None
             if observed is not None and len(known) >= MIN_RUNS:
                 scale = _scale(condition, evidence)
-                p = p_value(observed, known, scale=scale, falling=condition.falling)
-            family[(observation_key(condition), phase)] = p
-    return {key for key, beyond in zip(family, holm([*family.values()]), strict=True) if beyond}
+                found = against(observed, known, scale=scale, falling=condition.falling)
+            family[(observation_key(condition), phase)] = found
+    return dict(zip(family, standings([*family.values()]), strict=True))
 
 
 def observation_key(condition: BaselineThreshold) -> str:
@@ -126,7 +143,7 @@ def _scale(condition: BaselineThreshold, evidence: Evidence) -> Scale:
     sli = evidence.scenario.slis.get(condition.subject)
     if sli is None:
         return scale_of(condition.stat)
-    return Scale.SHARE if sli.total else Scale.LINEAR
+    return Scale.POINTS if sli.total else Scale.LINEAR
 
 
 def _observe(

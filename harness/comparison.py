@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from harness.baseline import MIN_RUNS, drift_p, holm, outliers
-from harness.contrast import Contrast, Scale, contrast, least_p, paired
+from harness.contrast import Contrast, contrast, least_p, paired
 from harness.design import runs_needed, smallest_gap
 from harness.findings import Asked, Comparison, Finding, Row
 from harness.measures import Measure, Measured, Metric
+from harness.scales import Scale
 
 ALARMS = 0.01  #: the family's risk of any false alarm
 OF_NAMED = 0.8  #: the part of it that metrics with an objective share

@@ -1,7 +1,6 @@
 """How far two groups of runs, or the halves of pairs, stand apart. Pure; values are one a run.
 
-Latencies and rates are compared by their logarithm, so a difference is a ratio; shares by the
-arcsine of their root, which stands still where the share is 0, so a difference is in points.
+Values are on a scale already (:mod:`harness.scales`), on which runs scatter evenly.
 
 Two groups are asked whether the new runs could be runs like the old ones. Student's t answers
 well while runs scatter evenly. On a busy machine they do not: a few are far slower than the
@@ -20,7 +19,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from itertools import chain, combinations
 from statistics import fmean, stdev, variance
@@ -36,41 +34,6 @@ MOST_ARRANGEMENTS = 60_000
 PER_LEVEL = 40  #: arrangements drawn for each that is expected beyond the level
 DRAWN_AT_ONCE = 10_000
 INTERVAL = 0.95
-
-
-class Scale(StrEnum):
-    """On which scale values are compared."""
-
-    RATIO = "ratio"
-    POINTS = "points"
-
-    def of(self, value: float) -> float:
-        """A value on this scale.
-
-        Raises:
-            ValueError: A ratio of something that is not above 0, or a share outside 0 to 1.
-        """
-        if self is Scale.POINTS:
-            if not 0 <= value <= 1:
-                raise ValueError(f"{value:g} is no share")
-            return math.asin(math.sqrt(value))
-        if not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{value:g} has no ratio")
-        return math.log(value)
-
-    def change(self, old: float, gap: float) -> float:
-        """A gap on this scale as a change of ``old``: 0.2 for +20 %, or 0.01 for one point."""
-        if self is Scale.RATIO:
-            return math.expm1(gap)
-        top = min(math.pi / 2, max(0.0, math.asin(math.sqrt(old)) + gap))
-        return math.sin(top) ** 2 - old
-
-    def gap(self, old: float, change: float) -> float:
-        """The inverse of :meth:`change`; what lies beyond the end of the scale is its end."""
-        if self is Scale.RATIO:
-            return math.log1p(max(change, -1 + 1e-12))
-        share = min(1.0, max(0.0, old + change))
-        return math.asin(math.sqrt(share)) - math.asin(math.sqrt(old))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

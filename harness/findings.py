@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from harness.contrast import Scale
 from harness.errors import ExitCode
 from harness.measures import LOWER_IS_WORSE, Metric
 from harness.objectives import quantile_of
+from harness.scales import Scale
 
 
 class Finding(StrEnum):

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.contrast import Scale
 from harness.evidence import BaselineRun, Evidence
 from harness.judge import MIN_CENSUS, Windows, flags
 from harness.model import (
@@ -38,6 +37,7 @@ from harness.samples import (
     latency_s,
     within,
 )
+from harness.scales import Scale
 from harness.slis import Series
 
 #: What every journey and request is compared by, whether or not an objective names it.

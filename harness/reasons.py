@@ -71,6 +71,7 @@ REASONS: Mapping[str, str] = {
     "relapsed": "Well again, but out of bounds once more later.",
     "rule_failed": "The alert's rule could not be evaluated, so its silence says nothing.",
     "samples_missing": "Less than 95 % of the planned arrivals of a phase are on record.",
+    "single_run": "Worse than the accepted runs, but one run cannot be told from a bad moment.",
     "steady_state_not_decided": "Steady state could not be decided, so nothing was injected.",
     "steady_state_not_judged": "No objective that may fail looks at the steady phase.",
     "steady_state_violated": "The objectives did not hold before the fault; nothing was injected.",

@@ -17,7 +17,7 @@ from harness.waivers import Waiver, WaiverState
 
 #: Reasons of an inconclusive check whose evidence is whole, only the value is on the limit.
 SOON_DAYS = 14
-UNDECIDED = frozenset(("straddles_limit", "within_noise"))
+UNDECIDED = frozenset(("straddles_limit", "within_noise", "single_run"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -158,7 +158,7 @@ CASES: dict[str, tuple[str, Evidence, str]] = {
     "a tenth of the goodput is gone": (
         "orders.goodput >= baseline -5% during steady",
         refused(10),
-        "regression",
+        "single_run",
     ),
     "two in a hundred less are within five": (
         "orders.goodput >= baseline -5% during steady",
@@ -173,17 +173,17 @@ CASES: dict[str, tuple[str, Evidence, str]] = {
     "ten points less available": (
         "orders.availability >= baseline -1% during steady",
         refused(10),
-        "regression",
+        "single_run",
     ),
     "a lag as ever": ("lag <= baseline +20% during steady", lagging(3.2), ""),
-    "a lag that doubled": ("lag <= baseline +20% during steady", lagging(6), "regression"),
+    "a lag that doubled": ("lag <= baseline +20% during steady", lagging(6), "single_run"),
     "a mean lag that doubled": (
         "lag.mean <= baseline +20% during steady",
         lagging(6),
-        "regression",
+        "single_run",
     ),
     "no lag at all is no worse": ("lag <= baseline +20% during steady", lagging(0), ""),
-    "what should be high is low": ("lag >= baseline -20% during steady", lagging(1), "regression"),
+    "what should be high is low": ("lag >= baseline -20% during steady", lagging(1), "single_run"),
     "what should be high is high": ("lag >= baseline -20% during steady", lagging(9), ""),
     "an SLI without samples": (
         "lag <= baseline +20% during steady",

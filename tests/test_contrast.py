@@ -13,7 +13,6 @@ from scipy import stats
 
 from harness.contrast import (
     Contrast,
-    Scale,
     contrast,
     least_p,
     paired,
@@ -22,6 +21,7 @@ from harness.contrast import (
     power,
 )
 from harness.design import DECIDED, power_of, runs_needed, smallest_gap
+from harness.scales import Scale
 
 LEVEL = 0.01 / 8
 values = st.floats(min_value=-2, max_value=2, allow_nan=False)
@@ -42,6 +42,7 @@ def two(new: list[float], old: list[float], **changes: Any) -> Contrast:
         pytest.param(Scale.POINTS, 0.0, 0.01, id="errors from none to one in a hundred"),
         pytest.param(Scale.POINTS, 0.02, -0.01, id="errors halved"),
         pytest.param(Scale.POINTS, 0.99, 0.01, id="availability to all there is"),
+        pytest.param(Scale.LINEAR, -3.0, 2.0, id="a number that may be below 0"),
     ],
 )
 def test_a_gap_is_read_back_as_the_change_it_was(scale: Scale, old: float, change: float) -> None:
@@ -56,6 +57,7 @@ def test_a_gap_is_read_back_as_the_change_it_was(scale: Scale, old: float, chang
         pytest.param(Scale.RATIO, math.inf, id="for ever"),
         pytest.param(Scale.POINTS, 1.2, id="more than all"),
         pytest.param(Scale.POINTS, -0.1, id="less than none"),
+        pytest.param(Scale.LINEAR, math.nan, id="no number at all"),
     ],
 )
 def test_what_has_no_place_on_a_scale_is_refused(scale: Scale, value: float) -> None:

@@ -55,6 +55,7 @@ LAYERS = {
     "judge": 1.2,
     "baseline": 1.3,
     "contrast": 1.0,
+    "scales": 1.0,
     "design": 1.1,
     "measures": 1.4,
     "findings": 1.42,

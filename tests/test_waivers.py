@@ -174,6 +174,7 @@ COVERED: dict[str, tuple[Check, bool]] = {
     "a lost write that is named exactly": (check(FAIL, ""), True),
     "a value on the limit": (check(INCONCLUSIVE, "straddles_limit"), True),
     "a difference within the noise": (check(INCONCLUSIVE, "within_noise"), True),
+    "a difference that one run shows": (check(INCONCLUSIVE, "single_run"), True),
     "a pass needs no waiver": (check(PASS, ""), False),
     "a check that warns only": (check(FAIL, "limit_violated", Gate.WARN), False),
     "too few requests": (check(INCONCLUSIVE, "insufficient_samples"), False),

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from harness import baselines, store, surroundings
 from harness.accepted_run import Acceptance, measured_of, moment
-from harness.baseline import judge_baseline
+from harness.baseline import MIN_RUNS, against, judge_baseline, scale_of, standings
 from harness.cli import words
 from harness.conclusion import Conclusion
 from harness.errors import ExitCode, InvalidError
-from harness.model import BaselineThreshold, Objective, Outcome, Unit, worst
+from harness.evidence import BaselineRun
+from harness.model import BaselineThreshold, Check, Objective, Outcome, Unit, worst
 from harness.report import junit, markdown, terminal
 from harness.report.words import wants_color
 from harness.result import dump
@@ -87,7 +88,8 @@ def report(out: Path, name: str, form: str) -> int:
 def compare(out: Path, name: str, root: Path, margin: str, output: str) -> int:
     """Judge every value of a run against the accepted runs of its environment.
 
-    Exit codes are those of a run: FAIL for a regression, INCONCLUSIVE with too few runs.
+    Exit codes are those of a run: FAIL for a regression, INCONCLUSIVE where one run, or the few
+    accepted ones, cannot tell.
     """
     allowed = margin_of(margin, "--margin")
     result = store.read_result(store.find(out, name))
@@ -101,21 +103,7 @@ def compare(out: Path, name: str, root: Path, margin: str, output: str) -> int:
             f"No other accepted run of {scenario} in the environment {key}; accepted in: {others}.",
             "Accept a good run of this machine with `harness baseline accept RUN`.",
         )
-    checks = [
-        judge_baseline(
-            Objective(
-                text=c["objective"],
-                condition=BaselineThreshold(subject="", stat="", margin=allowed, phases=()),
-            ),
-            BaselineThreshold(subject=c["objective"], stat="", margin=allowed, phases=()),
-            c["phase"],
-            c["observed"],
-            values,
-        )
-        for c in result["checks"]
-        if c["unit"] in (Unit.SECONDS, Unit.RATIO)
-        and (values := [r.values[at] for r in known if (at := _at(c)) in r.values])
-    ]
+    checks = _against_all(result["checks"], known, allowed)
     rows = [
         {
             "objective": c.objective,
@@ -136,6 +124,35 @@ def compare(out: Path, name: str, root: Path, margin: str, output: str) -> int:
     outcome = worst(tuple(c.outcome for c in checks))
     codes = {Outcome.PASS: ExitCode.PASS, Outcome.FAIL: ExitCode.FAIL}
     return codes.get(outcome, ExitCode.INCONCLUSIVE)
+
+
+def _against_all(
+    checks: Sequence[Mapping[str, Any]], known: Sequence[BaselineRun], allowed: float
+) -> list[Check]:
+    """Every observed value against those of the accepted runs, as one family."""
+    found = [
+        (c, values)
+        for c in checks
+        if c["unit"] in (Unit.SECONDS, Unit.RATIO)
+        and (values := [r.values[at] for r in known if (at := _at(c)) in r.values])
+    ]
+    scale = scale_of("")
+    family = standings(
+        [
+            against(c["observed"], values, scale=scale)
+            if c["observed"] is not None and len(values) >= MIN_RUNS
+            else None
+            for c, values in found
+        ]
+    )
+    judged = []
+    for (c, values), standing in zip(found, family, strict=True):
+        condition = BaselineThreshold(subject=c["objective"], stat="", margin=allowed, phases=())
+        asked = Objective(text=c["objective"], condition=condition)
+        judged.append(
+            judge_baseline(asked, condition, c["phase"], c["observed"], values, standing=standing)
+        )
+    return judged
 
 
 def accept(out: Path, name: str, root: Path, reason: str) -> int:

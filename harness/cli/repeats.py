@@ -12,13 +12,14 @@ from harness.baseline import MIN_RUNS
 from harness.cli import words
 from harness.cli.measured import read
 from harness.comparison import ALARMS, compare
-from harness.contrast import Scale, power
+from harness.contrast import power
 from harness.errors import ExitCode
 from harness.files import private_folder, write_durably
 from harness.findings import Asked
 from harness.measures import Measured, Metric, of_baseline
 from harness.model import BaselineThreshold, Gate, Scenario
 from harness.report.comparison import document, summary
+from harness.scales import Scale
 
 ACCEPTED = Path("results/baselines")
 FOLDER = "comparisons"  #: inside the folder of the run folders

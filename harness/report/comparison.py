@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from harness.comparison import ALARMS
-from harness.contrast import Scale
 from harness.design import DECIDED
 from harness.findings import Asked, Comparison, Finding, Row
 from harness.objectives import quantile_of
 from harness.result import number
+from harness.scales import Scale
 
 SCHEMA_VERSION = 1
 

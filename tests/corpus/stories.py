@@ -410,7 +410,7 @@ STORIES: dict[str, Story] = {
         change=points(lambda t, v: 5.0 if t == STEADY + 3 else v),
     ),
     "a-regression": Story(
-        "FAIL", ("regression",), scenario=BASELINE, change=accepted(*(v / 2 for v in STABLE))
+        "FAIL", ("regression",), scenario=BASELINE, change=accepted(*(v / 2 for v in STABLE * 10))
     ),
     "abort-condition": Story(
         "FAIL",
@@ -544,6 +544,12 @@ STORIES: dict[str, Story] = {
         "INCONCLUSIVE",
         ("alert_fired_before",),
         change=alerts_all_along(1.0),
+    ),
+    "a-regression-in-a-single-run": Story(
+        "INCONCLUSIVE",
+        ("single_run",),
+        scenario=BASELINE,
+        change=accepted(*(v / 2 for v in STABLE)),
     ),
     "within-the-noise-of-the-baseline": Story(
         "INCONCLUSIVE",
