@@ -58,8 +58,13 @@ TESTS = {
     ),
     "alert_checks": ("test_alert_checks.py", "test_words.py"),
     "objectives": ("test_objectives.py", "test_series_recovery.py"),
-    "baseline": ("test_baseline.py",),
-    "baseline_checks": ("test_baseline.py", "test_checks.py"),
+    "baseline": ("test_baseline.py", "test_words.py"),
+    "baseline_checks": (
+        "test_baseline.py",
+        "test_baseline_checks.py",
+        "test_accepted_run.py",
+        "test_words.py",
+    ),
 }
 IGNORED = shutil.ignore_patterns(".git", ".venv", ".cache", ".*_cache", "results", "__pycache__")
 SHOW = """

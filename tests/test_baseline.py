@@ -455,6 +455,12 @@ def test_what_can_be_held_against_each_other(row: tuple[float, list[float], Scal
     assert (against(observed, known, scale=scale) is not None) is comparable
 
 
+def errors(observed: float, known: list[float]) -> Check:
+    wanted = objective("orders.errors <= baseline +1% during steady")
+    assert isinstance(wanted.condition, BaselineThreshold)
+    return judge_baseline(wanted, wanted.condition, "steady", observed, known)
+
+
 SHARE_CASES: dict[str, tuple[float, list[float], str]] = {
     "never an error, as ever": (0.0, [0.0] * 10, ""),
     "half a point more is within a margin of one": (0.005, [0.0] * 10, ""),
@@ -468,9 +474,7 @@ SHARE_CASES: dict[str, tuple[float, list[float], str]] = {
 @pytest.mark.parametrize("row", SHARE_CASES.values(), ids=SHARE_CASES.keys())
 def test_the_margin_of_a_share_is_in_points(row: tuple[float, list[float], str]) -> None:
     observed, known, code = row
-    wanted = objective("orders.errors <= baseline +1% during steady")
-    assert isinstance(wanted.condition, BaselineThreshold)
-    assert judge_baseline(wanted, wanted.condition, "steady", observed, known).code == code
+    assert errors(observed, known).code == code
 
 
 def test_errors_are_compared_in_a_run() -> None:

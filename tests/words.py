@@ -19,6 +19,8 @@ from harness.evidence import Evidence
 from harness.model import Check, Phase
 from tests import (
     test_alert_checks,
+    test_baseline,
+    test_baseline_checks,
     test_checks,
     test_judge,
     test_series_recovery,
@@ -88,6 +90,7 @@ def rows() -> Iterator[tuple[str, Callable[[], Any]]]:
     for name, (bad, _) in test_series_recovery.FAILS.items():
         yield f"late: {name}", lambda b=bad: of_checks(test_series_recovery.run(b))
     yield from of_judge()
+    yield from of_baseline()
     yield from loose()
 
 
@@ -107,6 +110,15 @@ def of_judge() -> Iterator[tuple[str, Callable[[], Any]]]:
         late = test_judge.run(slow=slow, lag_s=lag_s)
         text = "orders.p99 < 250ms during fault"
         yield f"lag: {name}", lambda t=text, f=late: of_check(test_judge.judge(t, f))
+
+
+def of_baseline() -> Iterator[tuple[str, Callable[[], Any]]]:
+    for name, (observed, known, _, _, _) in test_baseline.CASES.items():
+        yield f"baseline: {name}", lambda o=observed, k=known: of_check(test_baseline.judge(o, k))
+    for name, (observed, known, _) in test_baseline.SHARE_CASES.items():
+        yield f"points: {name}", lambda o=observed, k=known: of_check(test_baseline.errors(o, k))
+    for name, (evidence, _, _, _) in test_baseline_checks.RUNS.items():
+        yield f"accepted: {name}", lambda e=evidence: of_checks(e)
 
 
 def of_alert(text: str, found: Any) -> list[list[Any]]:

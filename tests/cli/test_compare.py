@@ -93,6 +93,33 @@ def compared(place: Path, new: str, old: str, capsys: Any, **terms: Any) -> tupl
     return code, json.loads(capsys.readouterr().out)
 
 
+ONE_RUN: dict[str, tuple[int, float, ExitCode, str]] = {
+    "like twenty accepted ones": (20, 1.0, ExitCode.PASS, "pass"),
+    "a third slower than twenty": (20, 1.35, ExitCode.INCONCLUSIVE, "inconclusive"),
+    "a third slower than 120": (120, 1.35, ExitCode.FAIL, "fail"),
+    "a third slower than five": (5, 1.35, ExitCode.INCONCLUSIVE, "inconclusive"),
+}
+
+
+@pytest.mark.parametrize("row", ONE_RUN.values(), ids=ONE_RUN)
+def test_one_run_is_held_against_the_accepted_ones(
+    row: tuple[int, float, ExitCode, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known, slower, code, outcome = row
+    run = store_one(tmp_path / "runs", 1, slower=slower)
+    result = store.read_result(tmp_path / "runs" / run)
+    (check,) = [c for c in result["checks"] if "p99" in c["objective"]]
+    for number in range(known):
+        scatter = 1 + 0.01 * (number % 5 - 2)
+        kept = check | {"observed": check["observed"] / slower * scatter}
+        other = result | {"run_id": f"a{number:03}", "checks": [kept]}
+        baselines.accept(tmp_path / "baselines", other)
+    terms = Terms(out=tmp_path / "runs", output="json")
+    assert comparing.compare_runs((run,), (), tmp_path / "baselines", terms) == code
+    (row_of_p99,) = json.loads(capsys.readouterr().out)
+    assert (row_of_p99["objective"], row_of_p99["outcome"]) == (check["objective"], outcome)
+
+
 def p99(document: Any) -> Any:
     """The row of what was made slower."""
     return next(m for m in document["metrics"] if (m["subject"], m["stat"]) == ("orders", "p99"))

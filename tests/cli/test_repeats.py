@@ -90,7 +90,7 @@ def test_one_of_several_repeats_fails_no_run_by_itself() -> None:
     """Each would be another chance of a false alarm; what is observed is shown all the same."""
     key = ("orders.p99", "steady")
     known = tuple(
-        BaselineRun(run_id=f"a{n}", values={key: 0.01 * (1 + 0.01 * (n % 3))}) for n in range(10)
+        BaselineRun(run_id=f"a{n}", values={key: 0.01 * (1 + 0.01 * (n % 3))}) for n in range(99)
     )
     single = good_evidence(scenario=scenario(OBJECTIVES), baselines=known)
     facts = store.facts_of({"run_id": "r", **PLAN})
