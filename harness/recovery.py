@@ -44,6 +44,54 @@ class Origin:
     proven_at: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """How a subject fared after the event that is counted from, as a :class:`Recovery`."""
+
+    subject: str
+    origin: Origin
+    sustained_s: float
+
+    def never_degraded(self) -> Recovery:
+        """It was never out of bounds."""
+        return self._told("not_degraded", None, None)
+
+    def not_well_until(self, end: float) -> Recovery:
+        """It was not well again when watching ended."""
+        return self._told("not_recovered", max(0.0, end - self.origin.proven_at), None)
+
+    def well(
+        self, *, trouble_until: float | None, good_at: float, answered_at: float, relapsed: bool
+    ) -> Recovery:
+        """It was well again, for good or not.
+
+        Args:
+            trouble_until: The last that was bad; None where that was never seen.
+            good_at: The first that was good after it, ...
+            answered_at: ... and when the answer to that was there.
+            relapsed: Whether it was bad once more later.
+        """
+        if good_at <= self.origin.called_at:
+            return self._told("relapsed" if relapsed else "mitigated", 0.0, 0.0, good_at)
+        since = self.origin.proven_at
+        low = 0.0 if trouble_until is None else max(0.0, trouble_until - since)
+        high = max(low, answered_at - self.origin.called_at)
+        return self._told("relapsed" if relapsed else "recovered", low, high, good_at)
+
+    def _told(
+        self, state: str, low: float | None, high: float | None, at: float | None = None
+    ) -> Recovery:
+        return Recovery(
+            subject=self.subject,
+            state=state,
+            origin=self.origin.kind,
+            low_s=low,
+            high_s=high,
+            sustained_s=self.sustained_s,
+            recovered_at=at,
+        )
+
+
 def out_of_bounds(condition: Flagged, start: float, seconds: int) -> NDArray[np.bool_]:
     """Which of the seconds from ``start`` on are out of bounds for one condition."""
     offset = condition.records["intended"] - start
@@ -82,32 +130,19 @@ def judge_recovery(
     bad = np.zeros(seconds, bool)
     for condition in conditions:
         bad |= out_of_bounds(condition, injected_at, seconds)
-
-    def recovery(
-        state: str, low: float | None, high: float | None, at: float | None = None
-    ) -> Recovery:
-        return Recovery(
-            subject=subject,
-            state=state,
-            origin=origin.kind,
-            low_s=low,
-            high_s=high,
-            sustained_s=sustained_s,
-            recovered_at=at,
-        )
-
+    course = Course(subject=subject, origin=origin, sustained_s=sustained_s)
     if not bad.any():
-        return recovery("not_degraded", None, None)
+        return course.never_degraded()
     end = _end_of_trouble(conditions, bad, injected_at, observed_until, origin, sustained_s)
     if end is None:
-        return recovery("not_recovered", max(0.0, observed_until - origin.proven_at), None)
+        return course.not_well_until(observed_until)
     second, last_bad, first_good, answered = end
-    low = max(0.0, last_bad - origin.proven_at)
-    high = max(low, answered - origin.called_at, 0.0)
-    relapsed = bool(bad[second + 1 :].any())
-    if first_good <= origin.called_at:
-        return recovery("relapsed" if relapsed else "mitigated", 0.0, 0.0, first_good)
-    return recovery("relapsed" if relapsed else "recovered", low, high, first_good)
+    return course.well(
+        trouble_until=last_bad,
+        good_at=first_good,
+        answered_at=answered,
+        relapsed=bool(bad[second + 1 :].any()),
+    )
 
 
 def _end_of_trouble(

@@ -20,7 +20,7 @@ from enum import StrEnum
 from itertools import groupby
 
 from harness.model import Recovery, Threshold
-from harness.recovery import Origin
+from harness.recovery import Course, Origin
 from harness.slis import Series
 
 
@@ -93,38 +93,26 @@ def judge_series_recovery(
         sustained_s: How long it must stay well.
     """
     steps = steps_of(series, conditions, injected_at, observed_until)
-
-    def recovery(state: str, low: float | None, high: float | None, at: float | None) -> Recovery:
-        return Recovery(
-            subject=series.name,
-            state=state,
-            origin=origin.kind,
-            low_s=low,
-            high_s=high,
-            sustained_s=sustained_s,
-            recovered_at=at,
-        )
-
     if not steps:
         return None
+    course = Course(subject=series.name, origin=origin, sustained_s=sustained_s)
     bad = [k for k, step in enumerate(steps) if step.state is State.BAD]
     unknown = [k for k, step in enumerate(steps) if step.state is State.UNKNOWN]
     if not bad and not unknown:
-        return recovery("not_degraded", None, None, None)
+        return course.never_degraded()
     # What was never seen to be bad may have been so for as long as nobody could see it.
     trouble = _end_of_trouble(steps, bad, observed_until, origin, sustained_s) if bad else -1
     if trouble is None:
-        return recovery("not_recovered", max(0.0, observed_until - origin.proven_at), None, None)
+        return course.not_well_until(observed_until)
     first = _first_good(steps, trouble if bad else unknown[-1], origin, sustained_s)
     if first is None:
         return None
-    relapsed = bool(bad) and bad[-1] > first
-    well = steps[first]
-    if well.newest <= origin.called_at:
-        return recovery("relapsed" if relapsed else "mitigated", 0.0, 0.0, well.newest)
-    low = max(0.0, steps[trouble].oldest - origin.proven_at) if bad else 0.0
-    high = max(low, well.newest - origin.called_at, 0.0)
-    return recovery("relapsed" if relapsed else "recovered", low, high, well.newest)
+    return course.well(
+        trouble_until=steps[trouble].oldest if bad else None,
+        good_at=steps[first].newest,
+        answered_at=steps[first].newest,
+        relapsed=bool(bad) and bad[-1] > first,
+    )
 
 
 def _end_of_trouble(

@@ -11,6 +11,19 @@ from harness.cli.forms import Form, Output
 
 CAPACITY = Path("results/capacity")
 
+# What a search for the knee asks for, whichever verb begins it.
+File = Annotated[Path, typer.Argument(help="Scenario file.")]
+Lowest = Annotated[str | None, typer.Option(help="Rate to search the knee from, such as 10/s.")]
+Highest = Annotated[
+    str | None, typer.Option(help="Rate never to exceed; the guards' max_rate is one too.")
+]
+Hold = Annotated[str, typer.Option(help="How long each step is judged.")]
+Cooldown = Annotated[str, typer.Option(help="Rest after each step of the search.")]
+Precision = Annotated[str, typer.Option(help="How wide the knee's interval may be.")]
+Steps = Annotated[int, typer.Option(min=1, max=500, help="End the search after so many.")]
+Overlay = Annotated[str | None, typer.Option(help="Overlay under `profiles:` to apply.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="key.path=value, over the file.")]
+Folder = Annotated[Path, typer.Option("--out", help="Folder of what is found.")]
 
 load_app = typer.Typer(
     no_args_is_help=True, help="How much load the target bears, and more hosts to send it."
@@ -19,24 +32,20 @@ load_app = typer.Typer(
 
 @load_app.command("find-knee")
 def find_knee(
-    file: Annotated[Path, typer.Argument(help="Scenario file.")],
+    file: File,
     under: Annotated[
         str | None, typer.Option(help="Experiment to hold during each step: N-1 capacity.")
     ] = None,
-    lowest: Annotated[str | None, typer.Option(help="Rate to search from, such as 10/s.")] = None,
-    highest: Annotated[
-        str | None, typer.Option(help="Rate never to exceed; the guards' max_rate is one too.")
-    ] = None,
+    lowest: Lowest = None,
+    highest: Highest = None,
     warmup: Annotated[str, typer.Option(help="Load before each step is judged.")] = "3s",
-    hold: Annotated[str, typer.Option(help="How long each rate is judged.")] = "12s",
-    cooldown: Annotated[str, typer.Option(help="Rest between two steps.")] = "3s",
-    precision: Annotated[str, typer.Option(help="How wide the interval may be.")] = "10%",
-    steps: Annotated[int, typer.Option(min=1, max=500, help="End after so many.")] = 40,
-    profile: Annotated[str | None, typer.Option(help="Overlay under `profiles:` to apply.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key.path=value, over the file.")
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the searches.")] = CAPACITY,
+    hold: Hold = "12s",
+    cooldown: Cooldown = "3s",
+    precision: Precision = "10%",
+    steps: Steps = 40,
+    profile: Overlay = None,
+    settings: Settings = None,
+    out: Folder = CAPACITY,
     output: Output = Form.TEXT,
 ) -> int:
     """Find the highest arrival rate at which the steady objectives hold."""
@@ -89,7 +98,7 @@ def worker(
 
 @load_app.command("overload")
 def overload(
-    file: Annotated[Path, typer.Argument(help="Scenario file.")],
+    file: File,
     knee: Annotated[
         str | None, typer.Option(help="The knee, such as 100/s; searched first when not given.")
     ] = None,
@@ -99,22 +108,16 @@ def overload(
     ] = "50%",
     step: Annotated[str, typer.Option(help="How high a step is, of the knee.")] = "25%",
     settle: Annotated[str, typer.Option(help="Load of each step before it is judged.")] = "3s",
-    hold: Annotated[str, typer.Option(help="How long each step is judged.")] = "12s",
+    hold: Hold = "12s",
     watch: Annotated[str, typer.Option(help="Load of the last step before it is judged.")] = "20s",
-    lowest: Annotated[
-        str | None, typer.Option(help="Rate to search the knee from, such as 10/s.")
-    ] = None,
-    highest: Annotated[
-        str | None, typer.Option(help="Rate never to exceed; the guards' max_rate is one too.")
-    ] = None,
-    cooldown: Annotated[str, typer.Option(help="Rest after each step of the search.")] = "3s",
-    precision: Annotated[str, typer.Option(help="How wide the knee's interval may be.")] = "10%",
-    steps: Annotated[int, typer.Option(min=1, max=500, help="End the search after so many.")] = 40,
-    profile: Annotated[str | None, typer.Option(help="Overlay under `profiles:` to apply.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key.path=value, over the file.")
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the analyses.")] = CAPACITY,
+    lowest: Lowest = None,
+    highest: Highest = None,
+    cooldown: Cooldown = "3s",
+    precision: Precision = "10%",
+    steps: Steps = 40,
+    profile: Overlay = None,
+    settings: Settings = None,
+    out: Folder = CAPACITY,
     output: Output = Form.TEXT,
 ) -> int:
     """Go up to twice the knee and down again: does goodput hold, and does it come back?"""
