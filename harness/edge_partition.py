@@ -58,7 +58,7 @@ def cut(arguments: Arguments) -> None:
 def look_cut(arguments: Arguments) -> tuple[bool, str]:
     """A request on every edge gets no answer."""
     met = {
-        edge.name: probe.request(edge.listen, edge.health_path, SILENT.look_timeout_s)
+        edge.name: probe.ask(edge.listen, edge.health_path, SILENT.look_timeout_s)
         for edge in load(arguments["edges"])
     }
     said = ", ".join(f"a request on {name} met {seen}" for name, seen in met.items())
@@ -81,7 +81,7 @@ def prove_rejoined(arguments: Arguments) -> str:
         return "nothing listens at the proxies any more: their toxics went with them"
     said = []
     for edge in load(arguments["edges"]):
-        met = probe.request(edge.listen, edge.health_path, ANSWER_WITHIN_S)
+        met = probe.ask(edge.listen, edge.health_path, ANSWER_WITHIN_S)
         if not met.answered or met.elapsed_s >= edge.clear_below_s:
             raise FaultError(
                 f"The edge {edge.name} is not clear yet: a request met {met}, expected an answer "

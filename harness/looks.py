@@ -49,7 +49,7 @@ class Seen:
 def _request(arguments: Arguments, effect: EffectFields) -> Seen:
     """A timed request on a fresh connection through the faulted path."""
     wanted = Effect(**effect)
-    met = probe.request(arguments["listen"], arguments["health_path"], wanted.look_timeout_s)
+    met = probe.ask(arguments["listen"], arguments["health_path"], wanted.look_timeout_s)
     return Seen(wanted.seen_in(met), f"a request through {arguments['listen']} met {met}")
 
 

@@ -10,12 +10,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from harness.greetings import GREETINGS, Greeting
+from harness.greetings import ENOUGH_BYTES, GREETINGS, Greeting
 
 NO_ANSWER = "no answer"
 UNFINISHED = "an answer that did not end"
 UNFIT = "an answer of something else"
-READ_AT_ONCE = 4096
 
 
 class TimedSocket(socket.socket):
@@ -179,13 +178,15 @@ def _greet(connection: TimedSocket, greeting: Greeting) -> str:
     """What is wrong with the answer; empty when it is good."""
     connection.sendall(greeting.hello)
     received = b""
-    piece = bytearray(READ_AT_ONCE)
-    while (verdict := greeting.judge(received)) is None:
+    piece = bytearray(ENOUGH_BYTES)
+    welcome: bool | None = None
+    while welcome is None and len(received) < ENOUGH_BYTES:
         count = connection.recv_into(piece)
         if not count:
             raise ConnectionResetError("closed in the middle of an answer")
         received += piece[:count]
-    return "" if verdict else UNFIT
+        welcome = greeting.verdict(received)
+    return "" if welcome else UNFIT
 
 
 def goodbye(address: str, timeout_s: float) -> Probe:
@@ -199,7 +200,7 @@ def goodbye(address: str, timeout_s: float) -> Probe:
     try:
         with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:
             connection.shutdown(socket.SHUT_WR)
-            while connection.recv(4096):
+            while connection.recv(ENOUGH_BYTES):
                 if time.monotonic() - started >= timeout_s:
                     raise TimeoutError  # it goes on talking, and never ends
         return Probe(elapsed_s=time.monotonic() - started, status=0, parted=True)

@@ -84,7 +84,7 @@ def look_gone(arguments: Arguments) -> tuple[bool, str]:
 def look_stopped(arguments: Arguments) -> tuple[bool, str]:
     """The process is stopped, is still the same one, and nobody answers in its place."""
     identity = arguments["identity"]
-    met = probe.request(arguments["address"], arguments["health_path"], SILENT_FOR_S)
+    met = probe.ask(arguments["address"], arguments["health_path"], SILENT_FOR_S)
     # Looked at after the request: what ended meanwhile is told as what it is.
     if not is_alive(identity):
         return False, f"{_words(identity)} of {arguments['service']} is gone"
@@ -127,7 +127,7 @@ def prove_running(arguments: Arguments) -> str:
     if gone := went_with_its_stack(arguments):
         return gone
     service, old = arguments["service"], arguments["identity"]
-    met = probe.request(arguments["address"], arguments["health_path"], ANSWER_WITHIN_S)
+    met = probe.ask(arguments["address"], arguments["health_path"], ANSWER_WITHIN_S)
     now = status_of(arguments)
     if now.state != "up" or not met.answered:
         raise FaultError(
@@ -151,7 +151,7 @@ def prove_resumed(arguments: Arguments) -> str:
         return f"{_words(identity)} of {service} is gone: its pause went with it"
     if is_stopped(identity):
         raise FaultError(f"{_words(identity)} of {service} is still stopped.")
-    met = probe.request(arguments["address"], arguments["health_path"], ANSWER_WITHIN_S)
+    met = probe.ask(arguments["address"], arguments["health_path"], ANSWER_WITHIN_S)
     if not met.answered:
         raise FaultError(f"{service} runs but does not answer yet: a request met {met}.")
     return f"{_words(identity)} of {service} runs, and a request got {met}"

@@ -54,7 +54,7 @@ def _path_is_clear(arguments: Arguments) -> str:
     """Traffic passes quickly, or the proxy process is gone and its toxics with it."""
     if _server_is_gone(arguments):
         return "nothing listens at the proxy's API or port any more: its toxics went with it"
-    seen = probe.request(arguments["listen"], arguments["health_path"], HEALTHY_WITHIN_S)
+    seen = probe.ask(arguments["listen"], arguments["health_path"], HEALTHY_WITHIN_S)
     limit_s = float(arguments["clear_below_s"])
     if (seen.status or seen.answered) and seen.elapsed_s < limit_s:
         return f"a new request through {arguments['listen']} got {seen}"

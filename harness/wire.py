@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from harness.greetings import GREETINGS
+from harness.greetings import ENOUGH_BYTES, GREETINGS
 
 ANSWERED = "a whole answer"
 CLOSED = "the end of the stream"
@@ -88,7 +88,7 @@ class _Question:
 def _question(address: str, path: str, requests: int, padding: int) -> _Question:
     greeting = GREETINGS.get(path)
     if greeting:
-        return _Question(greeting.hello, lambda received: greeting.judge(received) is not None)
+        return _Question(greeting.hello, lambda received: greeting.verdict(received) is not None)
     return _Question(_text(address, path, requests, padding), lambda _: False)
 
 
@@ -110,7 +110,7 @@ def _read(
             received += len(piece)
             pieces += 1
             last_s = time.monotonic() - started
-            head = (head + piece)[:READ_AT_ONCE]
+            head = (head + piece)[:ENOUGH_BYTES]
             if question.is_whole(head):
                 ended = ANSWERED
                 break

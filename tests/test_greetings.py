@@ -13,43 +13,50 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import probe, wire
-from harness.greetings import CORRELATION, GREETINGS, PORTS, is_http
+from harness.greetings import GREETINGS, PORTS, speaks_http
 from harness.probe import NO_ANSWER, UNFINISHED, UNFIT, Effect
 from tests.real import free_port
 
 
-def kafka(error: int = 0, correlation: int = CORRELATION, more: bytes = b"\0" * 10) -> bytes:
-    body = struct.pack("!ih", correlation, error) + more
+def kafka(error: int = 0, number: bytes = b"hrns", more: bytes = b"\0" * 10) -> bytes:
+    """An answer to ApiVersions."""
+    body = number + struct.pack("!h", error) + more
     return struct.pack("!i", len(body)) + body
 
 
+def postgres(code: bytes) -> bytes:
+    """An ErrorResponse of PostgreSQL."""
+    fields = b"SFATAL\0C" + code + b"\0Mno\0\0"
+    return b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+
+
 GOOD = {
-    "PostgreSQL would encrypt": ("postgres", b"S"),
-    "PostgreSQL would not encrypt": ("postgres", b"N"),
+    "PostgreSQL asks who we are": ("postgres", b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"),
+    "PostgreSQL serves others": ("postgres", postgres(b"28000")),
     "Redis answers": ("redis", b"+PONG\r\n"),
     "Redis wants a password first": ("redis", b"-NOAUTH Authentication required.\r\n"),
     "a broker tells what it can do": ("kafka", kafka()),
 }
 BAD = {
-    "PostgreSQL reports an error": ("postgres", b"EFATAL"),
+    "PostgreSQL is starting": ("postgres", postgres(b"57P03")),
+    "a web server at PostgreSQL's port": ("postgres", b"HTTP/1.1 400"),
     "Redis still loads its data": ("redis", b"-LOADING Redis is loading the dataset\r\n"),
     "Redis is told to keep to itself": ("redis", b"-DENIED Redis is running in protected mode\r\n"),
     "a web server at Redis's port": ("redis", b"HTTP/1.1 400 Bad Request\r\n"),
-    "a broker answers somebody else": ("kafka", kafka(correlation=1)),
+    "a broker answers somebody else": ("kafka", kafka(number=b"else")),
     "a broker does not know the version": ("kafka", kafka(error=35)),
-    "a broker's answer that is too short to be one": ("kafka", struct.pack("!i", 2) + b"ab"),
-    "a web server at Kafka's port": ("kafka", b"\xff\xff\xff\xff"),
+    "a web server at Kafka's port": ("kafka", b"HTTP/1.1 400 Bad Request\r\n"),
 }
 
 
 @pytest.mark.parametrize(("language", "answer"), GOOD.values(), ids=GOOD.keys())
 def test_is_a_good_answer(language: str, answer: bytes) -> None:
-    assert GREETINGS[language].judge(answer) is True
+    assert GREETINGS[language].verdict(answer) is True
 
 
 @pytest.mark.parametrize(("language", "answer"), BAD.values(), ids=BAD.keys())
 def test_is_not_a_good_answer(language: str, answer: bytes) -> None:
-    assert GREETINGS[language].judge(answer) is False
+    assert GREETINGS[language].verdict(answer) is False
 
 
 @pytest.mark.parametrize(
@@ -58,21 +65,21 @@ def test_is_not_a_good_answer(language: str, answer: bytes) -> None:
 def test_every_beginning_is_waited_on_or_judged_like_the_whole(
     language: str, answer: bytes
 ) -> None:
-    judge = GREETINGS[language].judge
-    assert judge(b"") is None
-    assert {judge(answer[:n]) for n in range(len(answer))} <= {None, judge(answer)}
+    verdict = GREETINGS[language].verdict
+    assert verdict(b"") is None
+    assert {verdict(answer[:n]) for n in range(len(answer))} <= {None, verdict(answer)}
 
 
 @given(language=st.sampled_from(sorted(GREETINGS)), answer=st.binary(max_size=64))
 def test_no_answer_makes_it_fall(language: str, answer: bytes) -> None:
-    assert GREETINGS[language].judge(answer) in (True, False, None)
+    assert GREETINGS[language].verdict(answer) in (True, False, None)
 
 
 def test_every_known_port_has_a_greeting_and_no_greeting_looks_like_a_path() -> None:
     assert set(PORTS.values()) == set(GREETINGS)
-    assert not any(is_http(name) for name in GREETINGS)
-    assert is_http("/healthz")
-    assert not is_http("")
+    assert not any(speaks_http(name) for name in GREETINGS)
+    assert speaks_http("/healthz")
+    assert not speaks_http("")
 
 
 @contextlib.contextmanager

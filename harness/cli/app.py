@@ -200,6 +200,9 @@ app.command()(compare)
 @stack_app.command("up")
 def stack_up(
     driver: Annotated[Driver, typer.Option("--stack", help="Driver.")] = Driver.LOCAL,
+    profile: Annotated[
+        str, typer.Option(help="Part of the platform, such as orders or full (local).")
+    ] = "base",
     defect: Annotated[list[str] | None, typer.Option(help="Plant a defect.")] = None,
     port: Annotated[
         list[str] | None, typer.Option(help="service=port; the others are chosen (local).")
@@ -215,7 +218,7 @@ def stack_up(
 
     if driver == Driver.COMPOSE:
         return stacks.up_compose(project, file, tuple(defect or ()), output)
-    return stacks.up(tuple(defect or ()), tuple(port or ()), output)
+    return stacks.up(profile, tuple(defect or ()), tuple(port or ()), output)
 
 
 @stack_app.command("attach")
@@ -252,13 +255,16 @@ def stack_status(output: Output = Form.TEXT) -> int:
 
 @app.command()
 def doctor(
+    profile: Annotated[
+        str, typer.Option(help="Part of the local platform that is to run.")
+    ] = "base",
     fix: Annotated[bool, typer.Option(help="Fetch what is missing into the cache.")] = False,
     quiet: Annotated[bool, typer.Option(help="Say only what is wrong.")] = False,
 ) -> int:
     """Check that everything the harness needs is there, and how to get what is not."""
     from harness.cli import stacks
 
-    return stacks.doctor(fix=fix, quiet=quiet)
+    return stacks.doctor(profile=profile, fix=fix, quiet=quiet)
 
 
 @faults_app.callback()

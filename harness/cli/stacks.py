@@ -11,13 +11,16 @@ from harness.errors import ExitCode, InvalidError, StackError
 from harness.stacks.compose import ComposeStack
 from harness.stacks.fetch import OPTIONAL
 from harness.stacks.local import LocalStack
+from harness.stacks.plan import BASE
 from harness.stacks.provision import locate, provide, python_for_services
-from harness.stacks.reference import SERVERS
+from harness.stacks.reference import assembly
 
 
-def up(defects: tuple[str, ...], ports: tuple[str, ...], output: str) -> int:
-    """Bring the embedded stack up and say where everything answers."""
-    stack = LocalStack().up(defects=defects, ports=_ports(ports), progress=words.note)
+def up(profile: str, defects: tuple[str, ...], ports: tuple[str, ...], output: str) -> int:
+    """Bring a profile of the embedded stack up and say where everything answers."""
+    stack = LocalStack().up(
+        profile=profile, defects=defects, ports=_ports(ports), progress=words.note
+    )
     return _told(stack, f"stack {stack.id} is up", output)
 
 
@@ -86,17 +89,18 @@ def status(output: str) -> int:
     return ExitCode.PASS
 
 
-def doctor(*, fix: bool, quiet: bool) -> int:
-    """Check, and with ``fix`` fetch, the servers and the services' own Python."""
+def doctor(*, profile: str, fix: bool, quiet: bool) -> int:
+    """Check, and with ``fix`` fetch, the servers of a profile and the services' own Python."""
     problems = []
-    for name in SERVERS.values():
+    needed = assembly.programs_of(profile)
+    for name in needed:
         try:
             server = provide(name, words.note) if fix else locate(name)
         except StackError as error:
             problems.append(str(error))
             continue
         if server is None:
-            problems.append(f"{name} is missing. Get it with `harness doctor --fix`.")
+            problems.append(f"{name} is missing. Get it with `{_fixing(profile)}`.")
         elif not quiet:
             words.say(f"✓ {name} {server.version}")
     try:
@@ -108,10 +112,16 @@ def doctor(*, fix: bool, quiet: bool) -> int:
             words.say(f"✓ the services' Python: {python}")
     if not quiet:  # the set-up asks quietly, each time: it need not try what one can do without
         for name, needed_by in OPTIONAL.items():
+            if name in needed:
+                continue
             _mention(name, needed_by, fix=fix)
     for problem in problems:
         words.note(f"✗ {problem}")
     return ExitCode.ERROR if problems else ExitCode.PASS
+
+
+def _fixing(profile: str) -> str:
+    return "harness doctor --fix" + ("" if profile == BASE else f" --profile {profile}")
 
 
 def _mention(name: str, needed_by: str, *, fix: bool) -> None:

@@ -11,6 +11,8 @@ from harness.model import StackSpec
 from harness.stacks import registry
 from harness.stacks.compose import ComposeStack
 from harness.stacks.local import LocalStack
+from harness.stacks.plan import BASE
+from harness.stacks.reference import table
 
 Tell = Callable[[str], None]
 
@@ -47,7 +49,7 @@ def target_of(spec: StackSpec, defects: tuple[str, ...] | None, root: Path, tell
     """
     if spec.driver == "compose":
         return ComposeTarget(spec, defects, root, tell)
-    return LocalTarget(defects, tell)
+    return LocalTarget(defects, tell, spec.options.get("profile", BASE))
 
 
 class LocalTarget:
@@ -57,10 +59,14 @@ class LocalTarget:
         defects: Defects to plant; a running stack must have the same. None means none in a
             stack of our own, and any in one that runs already.
         progress: Told what is being done.
+        profile: The part of the platform that is needed; one that runs already may have more.
     """
 
-    def __init__(self, defects: tuple[str, ...] | None, progress: Tell) -> None:
+    def __init__(
+        self, defects: tuple[str, ...] | None, progress: Tell, profile: str = BASE
+    ) -> None:
         self._stack = LocalStack()
+        self._profile = profile
         self._defects = defects
         self._progress = progress
         self._ours = False
@@ -71,11 +77,19 @@ class LocalTarget:
         return self._stack.id
 
     def up(self) -> StackDescriptor:
-        """Bring the stack up, or attach to it."""
-        self._ours = self._stack.status() is None
-        if self._defects is None and not self._ours:
+        """Bring the stack up, or attach to it.
+
+        Raises:
+            InvalidError: It runs already, without what is needed or with other defects.
+        """
+        present = self._stack.profile()
+        self._ours = present is None
+        profile = self._profile
+        if present is not None and table.includes(present, profile):
+            profile = present
+        if self._defects is None and present == profile:
             return registry.load(self._stack.id)
-        return self._stack.up(defects=self._defects or (), progress=self._progress)
+        return self._stack.up(profile=profile, defects=self._defects or (), progress=self._progress)
 
     def down(self) -> None:
         """Take the stack down if this run brought it up."""

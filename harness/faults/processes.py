@@ -211,7 +211,7 @@ def _resolve(session: Session, target: str) -> tuple[Process, probe.Probe]:
         raise FaultError(f"{target} is {now.state} before the fault: there is nobody to hit.")
     # Without credentials: the address goes into the undo entry and into messages.
     address = urlsplit(part.url).netloc.rpartition("@")[2]
-    before = probe.request(address, part.health_path, BEFORE_TIMEOUT_S)
+    before = probe.ask(address, part.health_path, BEFORE_TIMEOUT_S)
     if not before.answered:
         raise FaultError(
             f"{target} is not well before the fault ({before} from {address}); a fault on it "

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import signal
 import subprocess
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from harness.control import identity_of
 from harness.errors import StackError
@@ -41,6 +43,7 @@ class Child:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     process_group=0,
+                    **_identity(plan.user),
                     # Safe: the supervisor has one thread, so no lock can be held across the fork.
                     preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509
                 )
@@ -82,6 +85,13 @@ def log_tail(log: Path) -> str:
         stream.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
         lines = stream.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:]
     return "\n".join(f"  {line}" for line in lines) or "  (the log is empty)"
+
+
+def _identity(user: str) -> dict[str, Any]:
+    """What makes a process run as this user."""
+    if not user:
+        return {}
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
 def _base_environment() -> dict[str, str]:

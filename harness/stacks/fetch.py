@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.errors import StackError
+from harness.stacks import maven
 
 CONNECT_TIMEOUT_S = 5
 DOWNLOAD_TIMEOUT_S = 120.0
@@ -32,12 +33,17 @@ class ServerSpec:
         programs: Names it may have on PATH or in a package.
         minimum: Oldest version that will do.
         debian: Debian package, or empty.
+        home: Pattern of the folder in its Debian package that it is run from, if not /usr.
         libraries: Further Debian packages, whose libraries it needs and a machine may lack.
         version: Pattern of its version in what ``--version`` prints.
         places: Patterns of paths where a distribution keeps it beside PATH.
         go_module: Path of a Go program with its version, or empty.
         go_flags: Linker flags that give it its version, which ``go install`` leaves out.
         go_program: The name ``go install`` gives it.
+        ask_version: Arguments that make it print its version.
+        maven: Artifacts of Maven, ``group:artifact:version``, fetched with what they need.
+        unpack: What is made of those jars: ``classpath`` or ``archive``, see
+            :mod:`harness.stacks.maven`.
         commands: For a human: how to install it, by tool.
     """
 
@@ -45,12 +51,16 @@ class ServerSpec:
     programs: tuple[str, ...]
     minimum: tuple[int, ...]
     debian: str = ""
+    home: str = ""
     libraries: tuple[str, ...] = ()
     version: str = r"version v?(\d+(?:\.\d+)+)"
     go_module: str = ""
     go_flags: str = ""
     go_program: str = ""
     places: tuple[str, ...] = ()
+    ask_version: tuple[str, ...] = ("--version",)
+    maven: tuple[str, ...] = ()
+    unpack: str = ""
     commands: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -112,9 +122,44 @@ SPECS: Mapping[str, ServerSpec] = {
         programs=("postgres",),
         minimum=(12,),
         version=r"\(PostgreSQL\) (\d+(?:\.\d+)*)",
-        # Its Debian package needs two dozen others: it is installed, or not to be had.
+        # Its Debian package needs two dozen others; these binaries need none.
         places=("/usr/lib/postgresql/*/bin/postgres",),
+        maven=(f"io.zonky.test.postgres:embedded-postgres-binaries-{maven.PLATFORM}:15.14.0",),
+        unpack="archive",
         commands={"apt": "apt-get install postgresql", "brew": "brew install postgresql"},
+    ),
+    "java": ServerSpec(
+        name="java",
+        programs=("java",),
+        minimum=(17,),
+        version=r"(?:openjdk|java) (\d+(?:\.\d+)*)",
+        places=("/usr/lib/jvm/*/bin/java",),
+        debian="openjdk-17-jre-headless",
+        home="usr/lib/jvm/java-17-openjdk-*",
+        commands={
+            "apt": "apt-get install openjdk-17-jre-headless",
+            "brew": "brew install openjdk@17",
+        },
+    ),
+    "kafka": ServerSpec(
+        name="kafka",
+        programs=("kafka-run-class.sh", "kafka-run-class"),
+        minimum=(4, 0),
+        version=r"(?m)^(\d+(?:\.\d+)+)",
+        ask_version=("kafka.Kafka", "--version"),
+        places=("/opt/kafka/bin/kafka-run-class.sh",),
+        maven=(
+            "org.apache.kafka:kafka_2.13:4.1.0",
+            "org.apache.logging.log4j:log4j-core:2.24.3",
+            "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3",
+            "org.apache.logging.log4j:log4j-1.2-api:2.24.3",
+            "com.fasterxml.jackson.dataformat:jackson-dataformat-yaml:2.19.0",
+        ),
+        unpack="classpath",
+        commands={
+            "brew": "brew install kafka",
+            "apt": "apt-get install maven, then run the same command again",
+        },
     ),
 }
 
@@ -123,6 +168,8 @@ OPTIONAL: Mapping[str, str] = {
     "faketime": "the fault kind `clock`",
     "redis-server": "services that keep their data in Redis",
     "postgres": "services that keep their data in PostgreSQL",
+    "java": "Kafka",
+    "kafka": "the profiles `orders` and `full` of the local stack",
 }
 
 
@@ -149,6 +196,9 @@ def fetchers(spec: ServerSpec) -> list[Fetcher]:
         ways.append(Fetcher(f"Debian package {spec.debian}, unpacked", partial(_from_debian, spec)))
     if spec.go_module:
         ways.append(Fetcher(f"go install {spec.go_module}", partial(_from_go, spec)))
+    if spec.maven:
+        what = f"Maven artifact {spec.maven[0]}"
+        ways.append(Fetcher(what, partial(_from_maven, spec)))
     return ways
 
 
@@ -205,6 +255,10 @@ def _from_debian(spec: ServerSpec, folder: Path) -> None:
     root = package / "root"
     for archive in archives:
         run(["dpkg", "-x", str(archive), str(root)], timeout_s=UNPACK_TIMEOUT_S)
+    if spec.home:
+        _move_home(root, spec.home, folder)
+        shutil.rmtree(package)
+        return
     for program in (root / "usr" / "bin").iterdir():
         name = spec.name if program.name in spec.programs else program.name
         program.rename(folder / "bin" / name)
@@ -212,6 +266,19 @@ def _from_debian(spec: ServerSpec, folder: Path) -> None:
         (root / "usr" / "lib").rename(folder / "lib")
         _run_with_libraries(folder / "bin" / spec.name)
     shutil.rmtree(package)
+
+
+def _move_home(root: Path, pattern: str, folder: Path) -> None:
+    """Move a program with a home of its own, with what its links below /etc lead to."""
+    (home,) = root.glob(pattern)
+    for link in [path for path in home.rglob("*") if path.is_symlink()]:
+        target = root / link.readlink().relative_to("/") if link.readlink().is_absolute() else None
+        if target is not None and target.exists():
+            link.unlink()
+            (shutil.copytree if target.is_dir() else shutil.copy2)(target, link)
+    shutil.rmtree(folder / "bin")
+    for part in home.iterdir():
+        part.rename(folder / part.name)
 
 
 def _run_with_libraries(program: Path) -> None:
@@ -247,6 +314,18 @@ def _download(names: tuple[str, ...], package: Path) -> None:
                 "Its package lists are missing or old: run `apt-get update`, then try again.",
             ) from error
         raise
+
+
+def _from_maven(spec: ServerSpec, folder: Path) -> None:
+    if shutil.which("mvn") is None:
+        raise StackError("this machine has no mvn")
+    jars, pom = folder / "jars", folder / "pom.xml"
+    pom.write_text(maven.pom(spec.maven))
+    command = ["mvn", "--quiet", "--batch-mode", "-Dstyle.color=never", f"--file={pom}"]
+    command += ["dependency:copy-dependencies", "-DincludeScope=runtime"]
+    run([*command, f"-DoutputDirectory={jars}"], timeout_s=BUILD_TIMEOUT_S, cwd=folder)
+    maven.UNPACK[spec.unpack](jars, folder, spec.name)
+    pom.unlink()
 
 
 def _from_go(spec: ServerSpec, folder: Path) -> None:

@@ -6,15 +6,21 @@ import asyncio
 
 import psutil
 
+from harness.greetings import ENOUGH_BYTES, GREETINGS, speaks_http
 from harness.stacks.plan import HOST
 
 ANSWER_TIMEOUT_S = 1.0
 
 
 async def is_healthy(pid: int, port: int, path: str) -> bool:
-    """Whether process ``pid`` listens on ``port`` and answers ``path`` with 200.
+    """Whether process ``pid`` listens on ``port`` and says that it is well.
 
     The first half matters when somebody else took the port: their answer is not ours.
+
+    Args:
+        pid: The process.
+        port: Where it should listen.
+        path: HTTP path that it answers with 200, or the language in which it is greeted.
     """
     return _listens(pid, port) and await _answers(port, path)
 
@@ -32,10 +38,29 @@ async def _answers(port: int, path: str) -> bool:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(HOST, port)
             try:
-                writer.write(f"GET {path} HTTP/1.0\r\nHost: {HOST}:{port}\r\n\r\n".encode())
-                status_line = await reader.readline()
+                ask = _over_http if speaks_http(path) else _greeted
+                return await ask(reader, writer, port, path)
             finally:
                 writer.close()
     except OSError:  # TimeoutError is one
         return False
+
+
+async def _over_http(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int, path: str
+) -> bool:
+    writer.write(f"GET {path} HTTP/1.0\r\nHost: {HOST}:{port}\r\n\r\n".encode())
+    status_line = await reader.readline()
     return status_line.split()[1:2] == [b"200"]
+
+
+async def _greeted(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: int, language: str
+) -> bool:
+    greeting = GREETINGS[language]
+    writer.write(greeting.hello)
+    reply, welcome = b"", None
+    while welcome is None and (piece := await reader.read(ENOUGH_BYTES)):
+        reply += piece
+        welcome = greeting.verdict(reply)
+    return bool(welcome)

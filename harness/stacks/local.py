@@ -18,12 +18,13 @@ from harness.control import ServiceStatus, identity_of
 from harness.descriptor import StackDescriptor
 from harness.errors import InvalidError, StackError
 from harness.files import locked, private_folder, project_root, write_durably
+from harness.stacks import foreign_data, registry, starter
 from harness.stacks import ports as ports_of_ours
-from harness.stacks import reference, registry, starter
-from harness.stacks.plan import CONTROL_FILE, EVENTS_FILE, IDENTITY_FILE, PLAN_FILE, Request
+from harness.stacks.plan import BASE, CONTROL_FILE, EVENTS_FILE, IDENTITY_FILE, PLAN_FILE, Request
 from harness.stacks.plan import load as load_plan
 from harness.stacks.provision import provide, python_for_services
-from harness.stacks.reference import PORT_NAMES, SERVERS, Programs
+from harness.stacks.reference import assembly
+from harness.stacks.reference.site import Programs
 
 LOCK_TIMEOUT_S = 120.0
 
@@ -51,16 +52,18 @@ class LocalStack:
         ports: Mapping[str, int] | None = None,
         progress: Callable[[str], None] = lambda _: None,
         settings: Mapping[str, str] | None = None,
+        profile: str = BASE,
     ) -> StackDescriptor:
         """Ensure the stack runs as asked; nothing happens when it already does.
 
         Args:
             defects: Names from ``stack/services/defects.py``.
-            ports: Fixed ports for some of :data:`~harness.stacks.reference.PORT_NAMES`;
-                the others are chosen.
+            ports: Fixed ports for some names of
+                :func:`~harness.stacks.reference.assembly.port_names`; the others are chosen.
             progress: Told what is being done, one short sentence a time.
             settings: Environment of the services, names from
-                :data:`~harness.stacks.reference.SETTINGS`.
+                :data:`~harness.stacks.reference.table.SETTINGS`.
+            profile: Which part, a name from :data:`~harness.stacks.reference.table.PROFILES`.
 
         Raises:
             InvalidError: The request is wrong, a configured port is in use, or the stack
@@ -68,15 +71,18 @@ class LocalStack:
             StackError: It did not come up; nothing of it is left running.
         """
         request = Request(
-            defects=tuple(sorted(set(defects))), ports=dict(ports or {}), settings=settings or {}
+            profile=profile,
+            defects=tuple(sorted(set(defects))),
+            ports=dict(ports or {}),
+            settings=settings or {},
         )
-        reference.check_request(request, known_defects(self.root))
+        assembly.check_request(request, known_defects(self.root))
         with self._locked():
             stack = self._running()
             if stack is not None:
                 return self._as_asked(stack, request)
             self._clear_leftovers()
-            programs = self._programs(progress)
+            programs = self._programs(profile, progress)
             try:
                 self._start(request, programs, progress)
             except _PortLostError:
@@ -116,6 +122,14 @@ class LocalStack:
         lock = private_folder(self.folder) / "up.lock"
         return locked(lock, LOCK_TIMEOUT_S, f"process {os.getpid()}, starting or stopping it")
 
+    def profile(self) -> str | None:
+        """Which part of the platform is up; None when nothing is."""
+        return self._request().profile if self._running() else None
+
+    def _request(self) -> Request:
+        path = self.folder / PLAN_FILE
+        return load_plan(path.read_text(), str(path)).request
+
     def _running(self) -> StackDescriptor | None:
         try:
             return registry.load(self.id)
@@ -123,8 +137,7 @@ class LocalStack:
             return None
 
     def _as_asked(self, stack: StackDescriptor, request: Request) -> StackDescriptor:
-        path = self.folder / PLAN_FILE
-        present = load_plan(path.read_text(), str(path)).request
+        present = self._request()
         if present != request:
             raise InvalidError(
                 f"The stack {self.id} is already up with {_words(present)}, "
@@ -133,31 +146,33 @@ class LocalStack:
             )
         return stack
 
-    def _programs(self, progress: Callable[[str], None]) -> Programs:
-        servers = {name: provide(name, progress) for name in SERVERS.values()}
+    def _programs(self, profile: str, progress: Callable[[str], None]) -> Programs:
+        servers = {name: provide(name, progress) for name in assembly.programs_of(profile)}
         return Programs(
             stack_root=self.root / "stack",
             python=python_for_services(),
-            servers={name: server.path for name, server in servers.items()},
+            servers={name: server.path.resolve() for name, server in servers.items()},
             versions={name: server.version for name, server in servers.items()},
         )
 
     def _start(self, request: Request, programs: Programs, progress: Callable[[str], None]) -> None:
-        chosen = ports_of_ours.choose(PORT_NAMES, request.ports)
+        names = assembly.port_names(request.profile)
+        chosen = ports_of_ours.choose(names, request.ports)
+        foreign_data.remove(self.folder)
         for name in ("data", "logs"):
             if (self.folder / name).exists():
                 shutil.rmtree(self.folder / name)
-        rules = programs.stack_root / "prometheus" / "alerts.yml"
-        config = reference.prometheus_config(chosen, rules)
-        write_durably(self.folder / reference.PROMETHEUS_CONFIG, config.encode())
-        plan = reference.build(
+        plan = assembly.build(
             stack_id=self.id,
             folder=self.folder,
             control=self._control_path(),
             request=request,
             ports=chosen,
             programs=programs,
+            database=foreign_data.make(self.folder) if "postgres" in programs.servers else None,
         )
+        for name, text in plan.files.items():
+            write_durably(self.folder / name, text.encode())
         try:
             starter.start(plan, progress)
         except StackError as error:
@@ -200,12 +215,14 @@ class LocalStack:
             starter.end(identity, signal.SIGKILL)  # only where the kernel did not end them
         for name in (registry.FILE, IDENTITY_FILE, EVENTS_FILE):
             (self.folder / name).unlink(missing_ok=True)
+        foreign_data.remove(self.folder)
         self._remove_control()
 
     def _started_processes(self) -> list[str]:
         path = self.folder / EVENTS_FILE
         lines = path.read_text().splitlines() if path.exists() else []
-        return [event["identity"] for line in lines if "identity" in (event := _event(line))]
+        identities = (_event(line).get("identity", "") for line in lines)
+        return [identity for identity in identities if identity]  # empty: it ended at once
 
     def _remove_control(self) -> None:
         path = self.folder / PLAN_FILE
@@ -244,4 +261,6 @@ def _words(request: Request) -> str:
     ports = [f"{name} on port {port}" for name, port in sorted(request.ports.items())]
     settings = [f"{name}={value}" for name, value in sorted(request.settings.items())]
     parts = [*(f"defect {name}" for name in request.defects), *ports, *settings]
-    return ", ".join(parts) or "no defects, ports or settings"
+    return (
+        f"the profile {request.profile} and {', '.join(parts) or 'no defects, ports or settings'}"
+    )

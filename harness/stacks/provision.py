@@ -156,7 +156,7 @@ def read_version(spec: ServerSpec, path: Path) -> str:
     Raises:
         StackError: It does not run, does not tell its version, or is too old.
     """
-    output = run([str(path), "--version"], timeout_s=VERSION_TIMEOUT_S)
+    output = run([str(path), *spec.ask_version], timeout_s=VERSION_TIMEOUT_S)
     # Built without release flags, a server says "git" or nothing: that cannot be checked.
     found = re.search(spec.version, output)
     if found is None:

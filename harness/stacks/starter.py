@@ -21,7 +21,7 @@ from harness.handed_on import handed_on
 from harness.stacks.child import log_tail
 from harness.stacks.plan import LOG_FILE, PLAN_FILE, StackPlan, dump
 
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 240.0  # three brokers on a machine that is busy
 END_TIMEOUT_S = 8.0
 POLL_S = 0.02
 

@@ -137,6 +137,7 @@ class Supervisor:
         await _all(unit.keep() for unit in self._units.values())
 
     async def _start_in_order(self, unit: Unit) -> None:
+        await unit.prepare()
         for name in unit.plan.needs:
             await self._units[name].healthy.wait()
         await unit.start()

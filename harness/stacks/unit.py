@@ -22,6 +22,7 @@ from harness.stacks.plan import ServicePlan
 RESTART_DELAY_S = 1.0
 STOP_GRACE_S = 2.0
 HEALTH_POLL_S = 0.05
+PREPARE_LIMIT_S = 90.0
 
 
 def utc_now() -> str:
@@ -103,9 +104,7 @@ class Unit:
         Raises:
             StackError: It ended, or was not healthy in time; with the end of its log.
         """
-        plan = replace(self.plan, env={**self.plan.env, **self._overlay})
-        self.child = child = Child(plan, self.log)
-        self.events.write("started", self.plan.name, pid=child.pid, identity=child.identity)
+        child = self._run(self.plan.argv)
         deadline_s = time.monotonic() + self.plan.health_limit_s
         while not await is_healthy(child.pid, self.plan.port, self.plan.health_path):
             if child.exited.is_set():
@@ -117,6 +116,32 @@ class Unit:
         self._on_healthy()
         self._become("up")
         self.healthy.set()
+
+    async def prepare(self) -> None:
+        """Run what has to succeed before the first start, if the plan has such a thing.
+
+        Raises:
+            StackError: It failed, or took too long; with the end of its log.
+        """
+        if not self.plan.prepare:
+            return
+        child = self._run(self.plan.prepare)
+        try:
+            async with asyncio.timeout(PREPARE_LIMIT_S):
+                await child.exited.wait()
+        except TimeoutError:
+            await self.stop()
+            raise self._failure(f"was not prepared within {PREPARE_LIMIT_S:g} s") from None
+        if child.exit_status:
+            raise self._failure(
+                f"could not be prepared: {self.plan.prepare[0]} ended with {child.exit_status}"
+            )
+
+    def _run(self, argv: tuple[str, ...]) -> Child:
+        plan = replace(self.plan, argv=argv, env={**self.plan.env, **self._overlay})
+        self.child = child = Child(plan, self.log)
+        self.events.write("started", self.plan.name, pid=child.pid, identity=child.identity)
+        return child
 
     async def keep(self) -> None:
         """Restart the service whenever it dies, for ever; call after the first start."""
@@ -184,7 +209,9 @@ class Unit:
         self._become("restarting")
 
     async def stop(self, number: signal.Signals = signal.SIGKILL) -> bool:
-        """End the process if there is one; whether it is gone."""
+        """End the process if there is one, for TERM in its own way; whether it is gone."""
+        if number is signal.SIGTERM:
+            number = signal.Signals[f"SIG{self.plan.stop_signal}"]
         return self.child is None or await self.child.end(number, STOP_GRACE_S)
 
     def _is_alive(self) -> bool:

@@ -10,7 +10,7 @@ from harness.cli import stacks
 from harness.errors import ExitCode, StackError
 from harness.stacks.fetch import OPTIONAL
 from harness.stacks.provision import Server
-from harness.stacks.reference import SERVERS
+from harness.stacks.reference.assembly import programs_of
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 def test_what_only_some_need_is_told_and_is_no_problem(
     asked: list[str], capsys: pytest.CaptureFixture[str], fix: bool
 ) -> None:
-    assert stacks.doctor(fix=fix, quiet=False) == ExitCode.PASS
+    assert stacks.doctor(profile="base", fix=fix, quiet=False) == ExitCode.PASS
     said = capsys.readouterr().out
     for name, needed_by in OPTIONAL.items():
         assert f"– {name} is not there; only {needed_by} would need it: " in said
@@ -48,6 +48,6 @@ def test_what_only_some_need_is_told_and_is_no_problem(
 def test_the_set_up_asks_only_for_what_the_stack_needs(
     asked: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert stacks.doctor(fix=True, quiet=True) == ExitCode.PASS
-    assert asked == list(SERVERS.values())
+    assert stacks.doctor(profile="base", fix=True, quiet=True) == ExitCode.PASS
+    assert asked == list(programs_of("base"))
     assert capsys.readouterr().out == ""

@@ -131,12 +131,21 @@ def test_up_again_changes_nothing(stack: StackDescriptor) -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"defects": ["leak"]}, "already up with no defects.*, not with defect leak"),
-        ({"ports": {"gateway": 20_000}}, "not with gateway on port 20000"),
-        ({"settings": {"TTFT_MS": "1"}}, "not with TTFT_MS=1"),
+        ({"defects": ["leak"]}, "already up with the profile base and no .* base and defect leak"),
+        ({"ports": {"gateway": 20_000}}, "not with .* gateway on port 20000"),
+        ({"settings": {"TTFT_MS": "1"}}, "not with .* TTFT_MS=1"),
+        ({"profile": "orders"}, "profile base and no .*, not with the profile orders"),
+        ({"profile": "ordres"}, "no profile 'ordres'; it has base, orders, "),
         ({"defects": ["leek"]}, "Unknown defect leek; known are no-fallback"),
     ],
-    ids=["other defects", "other ports", "other settings", "unknown defect"],
+    ids=[
+        "other defects",
+        "other ports",
+        "other settings",
+        "another profile",
+        "unknown profile",
+        "unknown defect",
+    ],
 )
 def test_up_with_something_else_is_refused(
     stack: StackDescriptor, asked: dict[str, object], message: str

@@ -9,16 +9,18 @@ import pytest
 
 from harness.errors import InvalidError
 from harness.stacks import plan as plans
-from harness.stacks import ports, reference
+from harness.stacks import ports
 from harness.stacks.plan import Request, StackPlan
-from harness.stacks.reference import PORT_NAMES, Programs, check_request
+from harness.stacks.reference.assembly import build, check_request, port_names, programs_of
+from harness.stacks.reference.site import Programs
 
+PORT_NAMES = port_names("base")
 PORTS: Mapping[str, int] = {name: 21_000 + index for index, name in enumerate(PORT_NAMES)}
 DEFECTS = {"stall": "stops", "leak": "grows"}
 
 
 def make_plan(request: Request | None = None) -> StackPlan:
-    return reference.build(
+    return build(
         stack_id="local-1",
         folder=Path("/state/local-1"),
         control=Path("/state/local-1/control.sock"),
@@ -27,7 +29,7 @@ def make_plan(request: Request | None = None) -> StackPlan:
         programs=Programs(
             stack_root=Path("/checkout/stack"),
             python=Path("/checkout/stack/.venv/bin/python"),
-            servers={n: Path(f"/cache/{n}") for n in reference.SERVERS.values()},
+            servers={n: Path(f"/cache/{n}") for n in programs_of("base")},
             versions={"prometheus": "2.42.0"},
         ),
     )
@@ -108,7 +110,7 @@ def test_only_a_service_that_is_up_has_an_identity() -> None:
 
 
 def test_prometheus_scrapes_each_second_and_sends_alerts() -> None:
-    config = json.loads(reference.prometheus_config(PORTS, Path("/checkout/alerts.yml")))
+    config = json.loads(make_plan().files["prometheus.yml"])
     assert config["global"]["scrape_interval"] == "1s"
     jobs = {
         job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]
@@ -117,7 +119,7 @@ def test_prometheus_scrapes_each_second_and_sends_alerts() -> None:
     assert jobs["gateway"] == [f"127.0.0.1:{PORTS['gateway']}"]
     managers = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
     assert managers == [f"127.0.0.1:{PORTS['alertmanager']}"]
-    assert config["rule_files"] == ["/checkout/alerts.yml"]
+    assert config["rule_files"] == ["/checkout/stack/prometheus/alerts.yml"]
 
 
 @pytest.mark.parametrize(
