@@ -112,7 +112,8 @@ def run(
     """Run scenarios and give a verdict on each; the worst decides the exit code."""
     from harness.cli import running
 
-    overrides = [*(settings or []), *([f"stack.driver={stack}"] if stack else [])]
+    # First, so that options of that driver can be set too.
+    overrides = [*([f"stack.driver={stack}"] if stack else []), *(settings or [])]
     asked = running.Request(
         files=tuple(files),
         profile=profile,

@@ -13,14 +13,6 @@ from harness.scenario.tree import Node, at, key_mark
 Finder = Callable[[Node], Iterator[Mark]]
 
 
-def _key(name: str) -> Finder:
-    def find(root: Node) -> Iterator[Mark]:
-        if at(root, name) is not None:
-            yield key_mark(root, name)
-
-    return find
-
-
 def _driver(name: str) -> Finder:
     def find(root: Node) -> Iterator[Mark]:
         node = at(root, "stack", "driver")
@@ -50,7 +42,6 @@ def _writes_of_other_hosts(root: Node) -> Iterator[Mark]:
 NOT_YET: Mapping[str, Finder] = {
     "stack driver kubernetes": _driver("kubernetes"),
     "stack driver external": _driver("external"),
-    "targets": _key("targets"),
     "durability together with load.master": _writes_of_other_hosts,
     "fault kind pod_kill": _fault("pod_kill"),
 }

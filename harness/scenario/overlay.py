@@ -6,11 +6,13 @@ import re
 
 from harness.scenario.document import MAX_DEPTH, read
 from harness.scenario.problems import Mark, Problem, did_you_mean, dotted, quoted
+from harness.scenario.sections import STACK_OPTIONS
 from harness.scenario.tree import Node, at
 
 #: What identifies the file, and what a profile is part of.
 FIXED = ("version", "name", "profiles")
 REVIEWED = "waivers"
+_OF_SOME_DRIVER = {option for options in STACK_OPTIONS.values() for option in options}
 _OVERRIDE = re.compile(r"([^=\s]+?)\s*=(.*)", re.DOTALL)
 
 
@@ -70,10 +72,23 @@ def override(root: Node, text: str) -> tuple[Node, list[Problem]]:
     if problems:
         return root, [Problem(mark, problem.message) for problem in problems]
     node = Node("", mark, mark) if value is None else _moved(value, mark)
+    if parts == ["stack", "driver"]:
+        root = _for_driver(root, node)
     try:
         return _set(root, parts, 0, node), []
     except KeyError as error:
         return root, [Problem(mark, str(error.args[0]))]
+
+
+def _for_driver(root: Node, driver: Node) -> Node:
+    """The scenario without the file's options for another driver than the one now asked for."""
+    stack = at(root, "stack")
+    meant = STACK_OPTIONS.get(str(driver.value))
+    if meant is None or stack is None or not isinstance(stack.value, dict):
+        return root
+    kept = {k: v for k, v in stack.value.items() if k in meant or k not in _OF_SOME_DRIVER}
+    keys = {name: mark for name, mark in stack.keys.items() if name in kept}
+    return _set(root, ["stack"], 0, Node(kept, stack.mark, stack.end, keys))
 
 
 def _moved(node: Node, mark: Mark) -> Node:

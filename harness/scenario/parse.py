@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
 from harness.arrivals import Arrivals, gentle
 from harness.errors import ScenarioError
@@ -28,6 +30,7 @@ from harness.scenario.problems import Mark, Problem, quoted, render
 from harness.scenario.schema import ScenarioFile
 from harness.scenario.sections import Master, Stack
 from harness.scenario.sizing import RAMP_UP_S, users_needed
+from harness.scenario.targets import NAMING, check_targets, named
 from harness.scenario.tree import Node, at, key_mark
 from harness.scenario.waivers import check_waivers, waiver_of
 
@@ -108,6 +111,7 @@ def _validated(
     found += checks.check(root, exists)
     found += conditions.check_conditions(root)
     found += check_waivers(root)
+    found += check_targets(root)
     found += refusals(root)
     # A value whose variable is not set is wrong for that reason alone.
     return file, problems + [problem for problem in found if problem.mark not in unset]
@@ -156,6 +160,7 @@ def _scenario(file: ScenarioFile, path: str) -> Scenario:
     peak = 0.0 if arrivals is None else arrivals.peak_per_s
     users = load.users or load.max_in_flight or users_needed(peak, load.timeout)
     aborts = [parse_objective(line) for line in file.abort]
+    meant = partial(named, file.targets, file.stack.driver)
     objectives = tuple(_objective(line.check, line.gate) for line in file.objectives)
     return Scenario(
         name=file.name,
@@ -173,8 +178,8 @@ def _scenario(file: ScenarioFile, path: str) -> Scenario:
             master=_master(load.master),
         ),
         experiment=file.experiment,
-        arguments=dict(file.with_ or {}),
-        faults=tuple(_fault(fault) for fault in file.faults or ()),
+        arguments={key: meant(value) for key, value in (file.with_ or {}).items()},
+        faults=tuple(_fault(fault, meant) for fault in file.faults or ()),
         phases=PhasePlan(
             warmup_s=phases.warmup,
             steady_s=phases.steady,
@@ -206,10 +211,12 @@ def _stack(stack: Stack) -> StackSpec:
     return StackSpec(driver=stack.driver, options=options)
 
 
-def _fault(fault: Fault) -> FaultSpec:
+def _fault(fault: Fault, meant: Callable[[Any], Any]) -> FaultSpec:
     parameters = fault.model_dump(exclude={"kind", "target", "hold"}, exclude_none=True)
+    parameters |= {key: meant(parameters[key]) for key in NAMING if key in parameters}
     hold_s = getattr(fault, "hold", None)
-    return FaultSpec(kind=fault.kind, target=fault.target, hold_s=hold_s, parameters=parameters)
+    target = meant(fault.target)
+    return FaultSpec(kind=fault.kind, target=target, hold_s=hold_s, parameters=parameters)
 
 
 def _objective(text: str, gate: str) -> Objective:

@@ -25,6 +25,7 @@ from harness.scenario.sections import (
     WaivedCheck,
 )
 from harness.scenario.sliquery import SliQuery
+from harness.scenario.targets import TargetNames
 from harness.scenario.writeseries import Durability
 
 ABORT_HELP = (
@@ -137,10 +138,11 @@ class ScenarioFile(Shape):
         description="`none`: there is no Prometheus; the verdict says that it is client side only.",
         examples=["none"],
     )
-    targets: dict[Text, dict[Text, Text]] | None = Field(
-        default=None,
-        description="What a logical fault target is called under each driver.",
-        examples=[{"api": {"compose": "api", "kubernetes": "app=api"}}],
+    targets: dict[Text, TargetNames] = Field(
+        default_factory=dict,
+        description="What a logical fault target is called under each driver, where the names "
+        "differ. A fault's `target` and `peer`, and values under `with`, may be a logical name.",
+        examples=[{"worker": {"local": "worker-1", "compose": "worker.1"}}],
     )
     profiles: dict[Text, dict[str, Any]] = Field(
         default_factory=dict,
@@ -183,4 +185,5 @@ SECTIONS: Mapping[str, type[Shape]] = {
     "durability": Durability,
     "objectives": GatedObjective,
     "waivers": WaivedCheck,
+    "targets": TargetNames,
 }

@@ -83,7 +83,11 @@ class Stack(Shape):
         examples=["http://localhost:9090"],
     )
     profile: Text | None = Field(
-        default=None, description="Which part of the stack to bring up.", examples=["orders"]
+        default=None,
+        description="Which part of the stack to bring up: of the local platform `base` (the "
+        "default), `orders`, `control`, `inference`, `jobs` or `full`. Compose brings up all of "
+        "its file.",
+        examples=["orders"],
     )
 
 

@@ -326,3 +326,69 @@ def test_a_removed_row_makes_available(monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = load(POD_KILL)
     assert scenario.stack.options == {"context": "staging", "namespace": "shop"}
     assert scenario.faults[0].parameters == {"count": 1}
+
+
+WORKER = GOOD.replace("with: {hold: 20s}", "with: {target: worker, hold: 20s}").replace(
+    "max_rate: 200/s",
+    "max_rate: 200/s\ntargets: {worker: {local: worker-1, compose: worker.1}}",
+)
+SHOP = WORKER.replace(
+    "stack: {driver: local}",
+    "stack: {driver: compose, project: shop, file: docker-compose.yml, profile: orders}",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "target", "options"),
+    [
+        (WORKER, [], "worker-1", {}),
+        (WORKER, ["stack.driver=compose", "stack.project=shop"], "worker.1", {"project": "shop"}),
+        (
+            SHOP,
+            [],
+            "worker.1",
+            {"project": "shop", "file": "docker-compose.yml", "profile": "orders"},
+        ),
+        (SHOP, ["stack.driver=local"], "worker-1", {"profile": "orders"}),
+        (
+            SHOP,
+            ["stack.driver=local", "stack.profile=full", "with.target=worker-3"],
+            "worker-3",
+            {"profile": "full"},
+        ),
+    ],
+    ids=[
+        "the driver of the file",
+        "another driver",
+        "a file of the other driver",
+        "which then runs on this one",
+        "and a target that is not logical",
+    ],
+)
+def test_one_file_runs_on_every_driver(
+    text: str, overrides: list[str], target: str, options: dict[str, str]
+) -> None:
+    if overrides[-1:] == ["with.target=worker-3"]:
+        text = text.replace("targets: {worker: {local: worker-1, compose: worker.1}}", "")
+    scenario = load(text, overrides=overrides)
+    assert (scenario.arguments["target"], scenario.stack.options) == (target, options)
+
+
+def test_inline_faults_name_logical_targets_too() -> None:
+    names = "\ntargets: {slow: {local: gateway->recommender}}"
+    text = INLINE.replace("gateway->recommender", "slow") + names
+    assert load(text).faults[0].target == "gateway->recommender"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "problem"),
+    [
+        (["stack.driver=compose"], "the driver compose needs stack.project"),
+        (["stack.driver=local", "stack.project=x"], "stack.project means nothing to the driver"),
+        (["stack.project=x"], "stack.project means nothing to the driver local"),
+    ],
+)
+def test_an_option_that_another_driver_lacks_is_a_problem(
+    overrides: list[str], problem: str
+) -> None:
+    assert any(problem in found for found in problems(WORKER, overrides=overrides))

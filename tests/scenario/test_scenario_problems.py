@@ -390,10 +390,25 @@ IN_GOOD = [
         ["9:10: metrics: unknown value 'some'; allowed: none"],
     ),
     (
-        "targets wait",
+        "a logical target is named by somebody",
         "max_rate: 200/s",
         "max_rate: 200/s\ntargets: {a: {local: b}}",
-        ["9:1: targets is not available in this version"],
+        [
+            "9:11: targets.a: no fault and nothing under `with` names 'a'; "
+            "an experiment takes its target from its configuration"
+        ],
+    ),
+    (
+        "a logical target has a name under the driver of the file",
+        "with: {hold: 20s}",
+        "with: {target: a}\ntargets: {a: {compose: b}}",
+        ["11:11: targets.a: has no name for the driver local; it has compose"],
+    ),
+    (
+        "a logical target has names for drivers only",
+        "with: {hold: 20s}",
+        "with: {target: a}\ntargets: {a: {local: b, compos: c}}",
+        ["11:25: unknown key 'compos'; did you mean 'compose'?"],
     ),
     (
         "a series of writes has a key",
