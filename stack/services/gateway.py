@@ -1,4 +1,4 @@
-"""The shop's front door: recommendations and a streaming assistant, both with fallbacks.
+"""The front door: recommendations and a streaming assistant, both with fallbacks.
 
 A dependency that fails costs quality, not availability: the answer comes from a list
 or a cache and says so (``X-Degraded``, ``fallback_total``). Headers are sent only when
@@ -22,6 +22,8 @@ from services.metrics import FALLBACKS, FIRST_TOKEN, TRUNCATED, announce_route
 from services.orders import ROUTE as ORDERS_ROUTE
 from services.orders import Orders
 from services.planted import Planted
+from services.predictions import ROUTE as PREDICT_ROUTE
+from services.predictions import Balance, Predictions
 from services.serving import application, serve
 from services.settings import Settings
 from services.upstream import REASONS, Recommender, UpstreamError
@@ -43,6 +45,7 @@ class Config:
     patience: Patience
     planted: Planted
     orders: Orders | None
+    balance: Balance | None
 
     @classmethod
     def of(cls, settings: Settings) -> Config:
@@ -65,6 +68,7 @@ class Config:
                 stall_s=settings.number("STALL_S", 3),
             ),
             orders=Orders(kafka, acks=1 if "acks-1" in defects else "all") if kafka else None,
+            balance=Balance.of(settings),
         )
 
 
@@ -218,6 +222,9 @@ async def build(settings: Settings) -> web.Application:
     _announce()
     if config.orders:
         _add_orders(app, config.orders)
+    if config.balance:
+        predictions = Predictions(SERVICE, session, config.balance)
+        app.router.add_post(PREDICT_ROUTE, predictions.predict)
     return app
 
 

@@ -62,6 +62,19 @@ TOKEN_GAP = Histogram(
 TRUNCATED = Counter(
     "llm_truncated_streams", "Streams of the LLM that broke off after they began.", ("service",)
 )
+PREDICTIONS = Counter("predictions", "Predictions made.", ("model",))
+PREDICTION_CPU = Counter(
+    "prediction_cpu_seconds", "CPU time of predictions, which is what they cost.", ("model",)
+)
+FEATURE_DRIFT = Gauge(
+    "feature_drift_index",
+    "Population stability index of a feature: the last requests against the training.",
+    ("model", "feature"),
+)
+PREDICTION_RETRIES = Counter(
+    "prediction_retries", "Predictions asked of a second replica.", ("service",)
+)
+REPLICAS_IN = Gauge("inference_replicas_in", "Replicas that get predictions.", ("service",))
 ORDERS_ACCEPTED = Counter("orders_accepted", "Orders acknowledged to clients.")
 ORDERS_COMMITTED = Counter("orders_committed", "Orders written for the first time.")
 ORDERS_REDELIVERED = Counter("orders_redelivered", "Orders that came again and changed nothing.")

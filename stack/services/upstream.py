@@ -61,9 +61,14 @@ class Breaker:
         self._failures = 0
         self._next_probe_s = 0.0
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether every call is let through."""
+        return self._failures < self.limit
+
     def admits(self) -> bool:
         """Whether a call may be made now; an answer of True while open uses up the probe."""
-        if self._failures < self.limit:
+        if self.is_closed:
             return True
         now_s = self._clock()
         if now_s < self._next_probe_s:
