@@ -10,6 +10,7 @@ from harness.alert_checks import alert_check
 from harness.baseline_checks import baseline_check
 from harness.durability_checks import durability_check
 from harness.evidence import Evidence
+from harness.failure_checks import failure_check
 from harness.growth_checks import growth_check
 from harness.judge import Windows, judge_load, unmet
 from harness.model import (
@@ -24,7 +25,7 @@ from harness.model import (
     RecoveryLimit,
     Threshold,
 )
-from harness.objectives import RUN_STATS, show
+from harness.objectives import COUNT_STATS, RUN_STATS, show
 from harness.recovery_checks import recovery_check, steady_conditions
 from harness.samples import Kind
 from harness.series_checks import judge_threshold
@@ -60,7 +61,7 @@ def _irrefutable(condition: Condition) -> bool:
         case AlertExpectation():
             return condition.within_s is None
         case Threshold():
-            return condition.stat in ("", *RUN_STATS) and not condition.at_end
+            return condition.stat in ("", *COUNT_STATS, *RUN_STATS) and not condition.at_end
         case GrowthLimit():
             return True  # its interval knows how long steady was
         case _:
@@ -132,6 +133,8 @@ def _dispatch(
     match condition:
         case Threshold() if condition.stat in RUN_STATS:
             return (durability_check(objective, condition, evidence),)
+        case Threshold() if condition.stat in COUNT_STATS:
+            return (failure_check(objective, condition, windows, evidence),)
         case Threshold():
             return judge_threshold(objective, condition, windows, evidence)
         case BaselineThreshold():

@@ -39,6 +39,7 @@ _TOKEN = re.compile(
 QUANTILE = re.compile(r"(?:(?:ttft|gap)_)?p(\d{1,2})(\d*)")
 LOAD_STATS = ("errors", "availability", "degraded", "truncated", "goodput")
 SERIES_STATS = ("min", "max", "mean", "last")
+COUNT_STATS = ("failed",)  #: requests of a whole run
 RUN_STATS = ("lost", "duplicated", "corrupted", "reordered")
 FALLING_STATS = ("availability", "goodput")  #: the higher, the better
 _RATIO_STATS = ("errors", "availability", "degraded", "truncated")
@@ -178,7 +179,7 @@ def _threshold(subject: str, tokens: _Tokens) -> Threshold | BaselineThreshold:
     if at_end:
         tokens.expect("end")
     for_s = tokens.duration_s() if not at_end and tokens.take("for") else None
-    scoped = at_end or for_s is not None or stat in RUN_STATS
+    scoped = at_end or for_s is not None or stat in (*COUNT_STATS, *RUN_STATS)
     phases = () if scoped else _during(tokens, required=needs_phase)
     if not scoped and not phases:
         raise ObjectiveError(
@@ -194,6 +195,8 @@ def _baseline(subject: str, stat: str, op: Op, tokens: _Tokens) -> BaselineThres
     name = _show_name(subject, stat)
     if stat in RUN_STATS:
         raise ObjectiveError(f"{name} is a count that has one right value, and no baseline")
+    if stat in COUNT_STATS:
+        raise ObjectiveError(f"{name} is a count of one run; compare {subject}.errors instead")
     of_load = bool(stat) and stat not in SERIES_STATS
     falling = Op.GE if stat in FALLING_STATS else Op.LE
     if op not in ((falling,) if of_load else (Op.LE, Op.GE)):
@@ -228,7 +231,7 @@ def _during(tokens: _Tokens, *, required: bool) -> tuple[Phase, ...]:
 
 
 def _check_stat(subject: str, stat: str) -> None:
-    known = (*LOAD_STATS, *SERIES_STATS, *RUN_STATS)
+    known = (*LOAD_STATS, *COUNT_STATS, *SERIES_STATS, *RUN_STATS)
     if stat and stat not in known and quantile_of(stat) is None:
         raise ObjectiveError(
             f"{subject}.{stat}: unknown statistic {stat!r}; "
@@ -244,7 +247,7 @@ def _check_unit(subject: str, stat: str, limit: Quantity) -> None:
         raise ObjectiveError(f"{name} is a ratio; its limit needs a percentage from 0% to 100%")
     if stat == "goodput" and (limit.unit is not Unit.PER_SECOND or limit.value < 0):
         raise ObjectiveError(f"{name} is a rate; its limit needs a rate, such as 95/s")
-    if stat in RUN_STATS and (limit.unit is not Unit.NUMBER or limit.value < 0):
+    if stat in (*COUNT_STATS, *RUN_STATS) and (limit.unit is not Unit.NUMBER or limit.value < 0):
         raise ObjectiveError(f"{name} is a count; its limit needs a plain number, such as 0")
 
 

@@ -67,6 +67,7 @@ LAYERS = {
     "recovery_checks": 1.4,
     "alert_checks": 1.4,
     "durability_checks": 1.4,
+    "failure_checks": 1.4,
     "growth_checks": 1.4,
     "baseline_checks": 1.4,
     "accepted_run": 1.65,

@@ -21,6 +21,7 @@ from harness.model import (
     Unit,
 )
 from harness.objectives import (
+    COUNT_STATS,
     LOAD_STATS,
     RUN_STATS,
     SERIES_STATS,
@@ -80,6 +81,10 @@ READ = {
     "lost writes belong to the whole run": (
         "orders.lost == 0",
         threshold("orders", "lost", Op.EQ, 0, Unit.NUMBER),
+    ),
+    "failures belong to the whole run": (
+        "orders.failed <= 40",
+        threshold("orders", "failed", Op.LE, 40, Unit.NUMBER),
     ),
     "recovery of everything": ("recovery < 30s", RecoveryLimit(subject="", limit_s=30.0)),
     "recovery in full": (
@@ -170,19 +175,19 @@ REFUSED = {
     "an unknown statistic": (
         "orders.p99x < 1s during steady",
         "orders.p99x: unknown statistic 'p99x'; known: p50, p95, p99, p999 (any quantile), "
-        "errors, availability, degraded, truncated, goodput, min, max, mean, last, lost, "
+        "errors, availability, degraded, truncated, goodput, failed, min, max, mean, last, lost, "
         "duplicated, corrupted, reordered",
     ),
     "p100, which reads like a maximum and must not be the 10th percentile": (
         "orders.p100 < 1s during steady",
         "orders.p100: unknown statistic 'p100'; known: p50, p95, p99, p999 (any quantile), "
-        "errors, availability, degraded, truncated, goodput, min, max, mean, last, lost, "
+        "errors, availability, degraded, truncated, goodput, failed, min, max, mean, last, lost, "
         "duplicated, corrupted, reordered",
     ),
     "p0, which is below every request": (
         "orders.p0 < 1s during steady",
         "orders.p0: unknown statistic 'p0'; known: p50, p95, p99, p999 (any quantile), "
-        "errors, availability, degraded, truncated, goodput, min, max, mean, last, lost, "
+        "errors, availability, degraded, truncated, goodput, failed, min, max, mean, last, lost, "
         "duplicated, corrupted, reordered",
     ),
     "a latency without a unit": (
@@ -204,6 +209,18 @@ REFUSED = {
     "goodput as a percentage": (
         "orders.goodput > 95% during steady",
         "orders.goodput is a rate; its limit needs a rate, such as 95/s",
+    ),
+    "a share of failures": (
+        "orders.failed < 1%",
+        "orders.failed is a count; its limit needs a plain number, such as 0",
+    ),
+    "failures of one phase": (
+        "orders.failed <= 40 during fault",
+        "did not expect anything before 'during fault'",
+    ),
+    "a baseline of failures": (
+        "orders.failed <= baseline +15% during steady",
+        "orders.failed is a count of one run; compare orders.errors instead",
     ),
     "a share of lost writes": (
         "orders.lost < 1%",
@@ -353,7 +370,7 @@ def quantity(unit: Unit, values: st.SearchStrategy[float]) -> st.SearchStrategy[
 
 
 def whens(stat: str) -> st.SearchStrategy[dict[str, object]]:
-    if stat in RUN_STATS:
+    if stat in (*COUNT_STATS, *RUN_STATS):
         return st.just({})
     return st.one_of(
         phases.map(lambda p: {"phases": p}),
@@ -369,14 +386,15 @@ def limits(stat: str) -> st.SearchStrategy[Quantity]:
         return quantity(Unit.PER_SECOND, st.floats(0, 1e6))
     if stat in LOAD_STATS:
         return quantity(Unit.RATIO, st.floats(0, 1))
-    if stat in RUN_STATS:
+    if stat in (*COUNT_STATS, *RUN_STATS):
         return quantity(Unit.NUMBER, st.floats(0, 1e9))
     return st.sampled_from(Unit).flatmap(lambda unit: quantity(unit, numbers))
 
 
 @st.composite
 def thresholds(draw: st.DrawFn) -> Threshold:
-    stat = draw(st.sampled_from(("", "p50", "p99", "p999", *LOAD_STATS, *SERIES_STATS, *RUN_STATS)))
+    named = (*LOAD_STATS, *COUNT_STATS, *SERIES_STATS, *RUN_STATS)
+    stat = draw(st.sampled_from(("", "p50", "p99", "p999", *named)))
     subject, op = draw(names), draw(st.sampled_from(Op))
     if not stat and subject == "recovery" and op is Op.LT:
         subject = "recoveries"  # `recovery < 5` speaks of the recovery

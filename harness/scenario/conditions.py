@@ -14,12 +14,12 @@ from harness.model import (
     RecoveryLimit,
     Threshold,
 )
-from harness.objectives import LOAD_STATS, RUN_STATS, SERIES_STATS, quantile_of, show
+from harness.objectives import COUNT_STATS, LOAD_STATS, RUN_STATS, SERIES_STATS, quantile_of, show
 from harness.scenario.checks import injects, seconds, sli_names, unknown_sli
 from harness.scenario.lines import Line, defines_well, read, subject_of
 from harness.scenario.problems import Problem, did_you_mean, quoted
 from harness.scenario.tree import Node, at
-from harness.scenario.written import of_writes
+from harness.scenario.written import of_count, of_writes
 
 #: What ``load.http`` calls its one journey.
 HTTP_JOURNEY = "http"
@@ -64,6 +64,8 @@ def _subject(root: Node, condition: Threshold | BaselineThreshold) -> Iterator[s
     if stat in RUN_STATS:
         yield from of_writes(root, condition)
         return
+    if stat in COUNT_STATS and isinstance(condition, Threshold):
+        yield from of_count(condition)
     if name in slis:
         if stat and stat not in SERIES_STATS:
             known = ", ".join(SERIES_STATS)
@@ -81,7 +83,7 @@ def _only_http(root: Node) -> bool:
 
 def _when(root: Node, condition: Threshold) -> Iterator[str]:
     of_load = condition.stat in LOAD_STATS or quantile_of(condition.stat) is not None
-    if condition.for_s is not None and condition.stat not in RUN_STATS:
+    if condition.for_s is not None and condition.stat not in (*COUNT_STATS, *RUN_STATS):
         yield "`for` is for abort conditions; an objective says `during` or `at end`"
     if of_load and condition.at_end:
         yield f"{condition.subject}.{condition.stat} needs `during`; `at end` is for SLIs"
@@ -148,6 +150,10 @@ def _abort(root: Node, condition: Condition) -> Iterator[str]:
     if condition.stat in RUN_STATS:
         name = f"{condition.subject}.{condition.stat}"
         yield f"{name} is known only after the load: make it an objective"
+        return
+    if condition.stat in COUNT_STATS:
+        name = f"{condition.subject}.{condition.stat}"
+        yield f"{name} is for objectives; abort on {condition.subject}.errors > 60% for 20s"
         return
     if condition.for_s <= 0:
         yield "`for` must be longer than 0s"

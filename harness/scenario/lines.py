@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from harness.model import Condition, Phase, Threshold
 from harness.objectives import (
+    COUNT_STATS,
     LOAD_STATS,
     RUN_STATS,
     SERIES_STATS,
@@ -21,7 +22,7 @@ from harness.scenario.tree import Node, at
 
 #: Messages quote the line; a longer one is a slip of the quotes.
 LONGEST = 200
-_STATS = (*LOAD_STATS, *SERIES_STATS, *RUN_STATS)
+_STATS = (*LOAD_STATS, *COUNT_STATS, *SERIES_STATS, *RUN_STATS)
 #: Words whose slips can be told from a name by where they stand.
 _SLOTS = (
     (re.compile(r"\.\s*([A-Za-z]\w*)"), _STATS),

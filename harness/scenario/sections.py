@@ -27,7 +27,8 @@ OBJECTIVE_HELP = (
     "`alert Name does not fire`, `sli does not reach 512MB within 24h`, or "
     "`name.stat <= baseline +15% during steady` (`>= baseline -15%` for what should be high). "
     "Load statistics: p50, p95, p99, p999 (any quantile), errors, availability, degraded, "
-    "truncated, goodput; of streamed answers ttft_p99 (first token) and gap_p99 (largest gap). "
+    "truncated, goodput; of streamed answers ttft_p99 (first token) and gap_p99 (largest gap); "
+    "without `during`, failed: how many requests of the whole run. "
     "SLI statistics: none (every sample), min, max, mean, last. "
     "Of acknowledged writes: lost, duplicated, corrupted, reordered. "
     "Phases: warmup, steady, fault, recovery, after."
@@ -40,6 +41,7 @@ OBJECTIVE_EXAMPLES = [
     "alert HighErrorRate fires within 60s",
     "memory does not reach 512MB within 24h",
     "orders.lost == 0",
+    "orders.failed <= 40",
     "orders.p99 <= baseline +15% during steady",
 ]
 #: Options of ``stack`` that mean something to each driver.

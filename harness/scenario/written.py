@@ -1,4 +1,4 @@
-"""Whether an objective on acknowledged writes can be judged by what ``durability:`` says."""
+"""Whether an objective on a count of the whole run can be judged: harm to writes, failures."""
 
 from __future__ import annotations
 
@@ -23,8 +23,13 @@ def of_writes(root: Node, condition: Threshold | BaselineThreshold) -> Iterator[
     if name in known and needed and at(root, "durability", name, needed) is None:
         yield f"{name}.{stat} needs durability.{name}.{needed}"
     if isinstance(condition, Threshold):
-        if condition.at_end or condition.for_s is not None:
-            yield f"{name}.{stat} is counted once, after the load; say just {name}.{stat} == 0"
-        limit = condition.limit.value
-        if condition.op in (Op.GT, Op.GE) or (condition.op is Op.EQ and limit != 0):
-            yield f"{name}.{stat} is harm; write == 0, or < or <= how much of it is allowed"
+        yield from of_count(condition)
+
+
+def of_count(condition: Threshold) -> Iterator[str]:
+    """Every problem of how an objective such as ``orders.lost == 0`` limits its count."""
+    name, limit = f"{condition.subject}.{condition.stat}", condition.limit.value
+    if condition.at_end or condition.for_s is not None:
+        yield f"{name} is counted once, after the load; say just {name} == 0"
+    if condition.op in (Op.GT, Op.GE) or (condition.op is Op.EQ and limit != 0):
+        yield f"{name} is harm; write == 0, or < or <= how much of it is allowed"

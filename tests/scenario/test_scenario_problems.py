@@ -495,7 +495,7 @@ IN_GOOD = [
         "lag < 100 at end",
         "orders.erors < 1% during steady",
         [
-            "16:5: orders.erors: unknown statistic 'erors'; known: p50, p95, p99, p999 (any quantile), errors, availability, degraded, truncated, goodput, min, max, mean, last, lost, duplicated, corrupted, reordered; did you mean 'errors'?"
+            "16:5: orders.erors: unknown statistic 'erors'; known: p50, p95, p99, p999 (any quantile), errors, availability, degraded, truncated, goodput, failed, min, max, mean, last, lost, duplicated, corrupted, reordered; did you mean 'errors'?"
         ],
     ),
     (
@@ -604,6 +604,33 @@ IN_GOOD = [
             ["16:5: orders.lost is harm; write == 0, or < or <= how much of it is allowed"],
         )
         for limit in ("> 3", ">= 1", "== 2")
+    ),
+    *(
+        (
+            f"what is allowed of failures has an upper limit: {limit}",
+            "lag < 100 at end",
+            f"orders.failed {limit}",
+            ["16:5: orders.failed is harm; write == 0, or < or <= how much of it is allowed"],
+        )
+        for limit in ("> 3", ">= 1", "== 2")
+    ),
+    (
+        "failures are counted once",
+        "lag < 100 at end",
+        "orders.failed <= 3 at end",
+        ["16:5: orders.failed is counted once, after the load; say just orders.failed == 0"],
+    ),
+    (
+        "an SLI has no failures",
+        "lag < 100 at end",
+        "lag.failed <= 3",
+        ["16:5: lag is an SLI; 'failed' is for load, an SLI has none or min, max, mean, last"],
+    ),
+    (
+        "a run is aborted for its errors, not for its failures",
+        "abort: [orders.errors > 60% for 20s]",
+        "abort: [orders.failed > 3 for 5s]",
+        ["18:9: orders.failed is for objectives; abort on orders.errors > 60% for 20s"],
     ),
     (
         "duplicates are counted once",
