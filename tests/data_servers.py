@@ -38,10 +38,10 @@ class DataServer:
 
 
 @contextlib.contextmanager
-def redis(*, maxclients: int) -> Iterator[DataServer]:
-    """A Redis that keeps nothing, and asks for a password."""
+def redis(*, maxclients: int, port: int = 0) -> Iterator[DataServer]:
+    """A Redis that keeps nothing, and asks for a password; on a free port, unless one is given."""
     program = _program("redis-server")
-    port = free_port()
+    port = port or free_port()
     settings = {
         "bind": "127.0.0.1",
         "port": port,

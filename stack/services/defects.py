@@ -17,6 +17,8 @@ DEFECTS: Mapping[str, str] = {
     "no-retry": "gateway: asks one inference replica only once, and leaves none out that fails",
     "impatient": "gateway: waits 50 ms for a prediction, less than a slow network adds",
     "chatty": "gateway: makes three calls to inference, one after the other, for one prediction",
+    "acks-early": "jobs: counts a job as sent before it is, as done before it is, and forgets it",
+    "not-idempotent-jobs": "jobs: a job that comes again is done again, and its result written",
     "acks-1": "gateway: an order is acknowledged when one broker alone has it",
     "commit-first": "orders-worker: commits its offsets before it has written the orders",
     "not-idempotent": "orders-worker: an order that comes again is written again",

@@ -75,6 +75,16 @@ PREDICTION_RETRIES = Counter(
     "prediction_retries", "Predictions asked of a second replica.", ("service",)
 )
 REPLICAS_IN = Gauge("inference_replicas_in", "Replicas that get predictions.", ("service",))
+JOBS_ACCEPTED = Counter("jobs_accepted", "Jobs acknowledged to clients.")
+JOBS_SENT = Counter(
+    "jobs_sent", "Jobs handed to the broker, and attempts that failed.", ("outcome",)
+)
+JOBS_DONE = Counter("jobs_done", "Jobs whose result was written for the first time.")
+JOBS_REPEATED = Counter("jobs_repeated", "Jobs that came again and changed nothing.")
+JOBS = Gauge("jobs", "Jobs that were accepted, by how far they are.", ("state",))
+DATA_FRESHNESS = Gauge(
+    "data_freshness_seconds", "Age of the oldest job that waits: how far the data are behind."
+)
 ORDERS_ACCEPTED = Counter("orders_accepted", "Orders acknowledged to clients.")
 ORDERS_COMMITTED = Counter("orders_committed", "Orders written for the first time.")
 ORDERS_REDELIVERED = Counter("orders_redelivered", "Orders that came again and changed nothing.")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from typing import Any
 
 from aiohttp import web
 
@@ -46,6 +51,17 @@ def application(service: str, readiness: Readiness = _always_ready) -> web.Appli
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", expose)
     return app
+
+
+def end_with(work: asyncio.Task[Any] | Future[Any], service: str) -> None:
+    """End the process when this work fails: without it the service is none, and is restarted."""
+
+    def end(done: asyncio.Task[Any] | Future[Any]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            sys.stderr.write(f"{service}: {type(error).__name__}: {error}\n")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    work.add_done_callback(end)
 
 
 def serve(build: Callable[[Settings], Awaitable[web.Application]]) -> None:
