@@ -141,7 +141,7 @@ def test_a_request_that_can_be_built_is_accepted(request_: Request) -> None:
     [
         (Request(defects=("stal",)), "Unknown defect stal; known are stall, leak"),
         (Request(ports={"gatewy": 1}), "Unknown port name gatewy; known are prometheus, "),
-        (Request(settings={"PORT": "1"}), "Unknown setting PORT; known are LLM_TIMEOUT_MS"),
+        (Request(settings={"PORT": "1"}), "Unknown setting PORT; known are INFERENCE_TIMEOUT_MS"),
         (Request(ports={"gateway": 0}), "Port 0 for gateway must be from 1 to 65535"),
         (Request(ports={"gateway": 65536}), "Port 65536 for gateway"),
         (

@@ -81,6 +81,7 @@ class Call:
 EVERY = (BASE, ORDERS, CONTROL, INFERENCE, JOBS)
 URL = "http://{}"
 DATABASE = "postgresql://shop:shop@{}/shop"
+BROKER = "redis://{}/0"
 
 #: In the order in which they are listed to people.
 SERVICES: tuple[Service, ...] = (
@@ -94,16 +95,22 @@ SERVICES: tuple[Service, ...] = (
     Service("redis", (ORDERS, CONTROL, JOBS), "redis"),
     Service("llm-gateway", (BASE, ORDERS, INFERENCE)),
     Service("recommender", (BASE, ORDERS, INFERENCE)),
+    Service("inference-1", (INFERENCE,), group="inference"),
+    Service("inference-2", (INFERENCE,), group="inference"),
     Service("gateway", (BASE, ORDERS, INFERENCE)),
     Service("orders-worker-1", (ORDERS,), group="orders-worker"),
     Service("orders-worker-2", (ORDERS,), group="orders-worker"),
     Service("orders-worker-3", (ORDERS,), group="orders-worker"),
+    Service("jobs-worker", (JOBS,)),
+    Service("jobs", (JOBS,)),
 )
 
 #: A call is there when both of its ends are.
 CALLS: tuple[Call, ...] = (
     Call("gateway", "llm-gateway", "LLM_URL", URL),
     Call("gateway", "recommender", "RECOMMENDER_URL", URL),
+    Call("gateway", "inference-1", "INFERENCE_URLS", URL),
+    Call("gateway", "inference-2", "INFERENCE_URLS", URL),
     Call("gateway", "kafka-1", "KAFKA_BOOTSTRAP"),
     Call("gateway", "kafka-2", "KAFKA_BOOTSTRAP"),
     Call("gateway", "kafka-3", "KAFKA_BOOTSTRAP"),
@@ -111,6 +118,10 @@ CALLS: tuple[Call, ...] = (
     Call("orders-worker", "kafka-2", "KAFKA_BOOTSTRAP"),
     Call("orders-worker", "kafka-3", "KAFKA_BOOTSTRAP"),
     Call("orders-worker", "postgres", "POSTGRES_DSN", DATABASE),
+    Call("jobs", "postgres", "POSTGRES_DSN", DATABASE),
+    Call("jobs", "redis", "REDIS_URL", BROKER),
+    Call("jobs-worker", "postgres", "POSTGRES_DSN", DATABASE),
+    Call("jobs-worker", "redis", "REDIS_URL", BROKER),
 )
 
 #: Where users come in: the first of these that is there.
@@ -118,6 +129,10 @@ ENTRIES = ("gateway", "control-api", "jobs")
 
 #: Settings of the services that may be given to a stack.
 SETTINGS = (
+    "INFERENCE_TIMEOUT_MS",
+    "JOB_MS",
+    "JOB_RESEND_S",
+    "JOB_THREADS",
     "LLM_TIMEOUT_MS",
     "RECOMMENDER_TIMEOUT_MS",
     "STALL_AT_REQUEST",
