@@ -56,7 +56,7 @@ class Config:
         return cls(
             dsn=settings.text("POSTGRES_DSN"),
             redis_url=settings.text("REDIS_URL"),
-            resend_after_s=settings.number("JOB_RESEND_S", 5, minimum=0.1),
+            resend_after_s=settings.number("JOB_RESEND_S", 2, minimum=0.1),
             acks_early="acks-early" in defects,
             twice="not-idempotent-jobs" in defects,
         )

@@ -101,8 +101,8 @@ def main() -> None:
         store = JobStore(
             settings.text("POSTGRES_DSN"), twice="not-idempotent-jobs" in settings.defects()
         )
-        worker = Worker(store, settings.number("JOB_MS", 100) / 1000)
-        threads = int(settings.number("JOB_THREADS", 4, minimum=1))
+        worker = Worker(store, settings.number("JOB_MS", 400) / 1000)
+        threads = int(settings.number("JOB_THREADS", 16, minimum=1))
         app = broker(settings, worker)
         host, port = settings.host(), settings.port()
     except SettingError as error:
