@@ -1,1 +1,1 @@
-"""The reference platform: three small services that can be broken on purpose."""
+"""The reference platform: small services that can be broken on purpose."""

@@ -8,8 +8,9 @@ request tries it, and when that is answered it is back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import aiohttp
 from aiohttp import web
@@ -122,17 +123,11 @@ class Predictions:
         """Status and body of the first answer.
 
         Raises:
-            UpstreamError: As many replicas as are tried have failed, or all are left out.
+            UpstreamError: As many replicas as are tried have failed.
         """
-        failure = UpstreamError(NAME, "breaker-open")
-        attempts = 0
-        for replica in self._in_turn():
-            if attempts == self._balance.attempts:
-                break
-            if not replica.admits():
-                continue
-            attempts += 1
-            if attempts > 1:
+        failure = UpstreamError(NAME, "unreachable")
+        for attempt, replica in enumerate(islice(self._in_turn(), self._balance.attempts)):
+            if attempt:
                 PREDICTION_RETRIES.labels(self._service).inc()
             try:
                 return await self._ask(replica, body)
@@ -140,10 +135,20 @@ class Predictions:
                 failure = error
         raise failure
 
-    def _in_turn(self) -> Sequence[Replica]:
-        """All replicas, beginning with another one each time."""
+    def _in_turn(self) -> Iterator[Replica]:
+        """Whom to ask: those that are in, beginning with another one each time; then the others.
+
+        When all are left out it is more likely that all were slow for a moment than that none is
+        there, and to refuse every request would be the worse mistake.
+        """
         self._turn = (self._turn + 1) % len(self._replicas)
-        return self._replicas[self._turn :] + self._replicas[: self._turn]
+        left_out = []
+        for replica in self._replicas[self._turn :] + self._replicas[: self._turn]:
+            if replica.admits():
+                yield replica
+            else:
+                left_out.append(replica)
+        yield from left_out
 
     async def _ask(self, replica: Replica, body: bytes) -> tuple[int, bytes]:
         try:

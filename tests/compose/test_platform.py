@@ -184,6 +184,53 @@ def test_orders_go_through_the_proxies_and_nowhere_else(platform: Platform) -> N
         assert time.monotonic() < give_up_at
 
 
+def test_a_replica_that_is_killed_costs_no_prediction(platform: Platform) -> None:
+    url = f"{platform.address('GATEWAY')}/predict"
+
+    def score() -> float:
+        answer = requests.post(url, json={"features": [0.5] * 8}, timeout=10)
+        assert answer.status_code == 200, answer.text
+        return float(answer.json()["score"])
+
+    expected = score()
+    platform.compose("kill", "-s", "KILL", "inference-2")
+    try:
+        assert {score() for _ in range(40)} == {expected}
+    finally:
+        platform.compose("start", "inference-2")
+
+
+def test_jobs_that_were_accepted_outlive_their_broker(platform: Platform) -> None:
+    prefix = token_hex(4)
+    jobs = f"{platform.address('JOBS')}/jobs"
+
+    def accept(job_id: str) -> None:
+        body = {"job_id": job_id, "outline": [[0, 0], [4, 0], [0, 3]]}
+        assert requests.post(jobs, json=body, timeout=10).status_code == 202
+
+    def done(job_id: str) -> bool:
+        return bool(requests.get(f"{jobs}/{job_id}", timeout=10).json()["state"] == "done")
+
+    before, meanwhile = ids(f"{prefix}-a", 20), ids(f"{prefix}-b", 20)
+    for job_id in before:
+        accept(job_id)
+    platform.compose("kill", "-s", "KILL", "redis")
+    try:
+        for job_id in meanwhile:
+            accept(job_id)
+    finally:
+        platform.compose("start", "redis")
+    give_up_at = time.monotonic() + 90
+    while not all(map(done, before + meanwhile)):
+        assert time.monotonic() < give_up_at, "not all jobs are done"
+        time.sleep(0.5)
+    query = f"SELECT count(*) FROM job_results WHERE job_id LIKE '{prefix}%'"  # noqa: S608
+    count = platform.compose(
+        *("exec", "-T", "postgres", "psql", "-U", "shop", "-d", "shop", "-tAc", query)
+    )
+    assert int(count) == 40
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [

@@ -16,6 +16,7 @@ from service_process import Answer, ask, command, free_port, is_well, service
 pytestmark = pytest.mark.stack
 
 EVEN = [0.5] * 8
+SCORED = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 DEAD = 9  # the discard port: nothing listens there
 
 
@@ -257,9 +258,23 @@ def test_without_a_replica_that_answers_users_are_told_so_after_two_calls(
         for _ in range(2):
             predict(port)
         assert replicas_in(port) == 0
-        told = predict(port)
-        assert json.loads(told.body)["error"] in ("inference-breaker-open", mark)
+        first.calls = second.calls = 0
+        assert json.loads(predict(port).body) == {"error": mark}
+        assert (first.calls, second.calls) == (1, 1)  # all are out: then all are asked
         assert ask(port, "/recommendations/u1").status == 200
+
+
+def test_when_all_were_slow_for_a_moment_nobody_is_refused_afterwards(tmp_path: Path) -> None:
+    with (
+        llm_that_sends(BROKEN) as first,
+        llm_that_sends(BROKEN) as second,
+        gateway(tmp_path, first.port, second.port, INFERENCE_TIMEOUT_MS="5000") as port,
+    ):
+        assert [predict(port).status for _ in range(4)] == [503] * 4
+        assert replicas_in(port) == 0
+        first.answer = second.answer = SCORED
+        assert [predict(port).status for _ in range(4)] == [200] * 4
+        until(lambda: predict(port).status == 200 and replicas_in(port) == 2, "both are back")
 
 
 def test_without_replicas_there_are_no_predictions(tmp_path: Path) -> None:

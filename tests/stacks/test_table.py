@@ -64,6 +64,11 @@ def settings_of(broker: str) -> dict[str, str]:
             | {f"kafka-{n}" for n in (1, 2, 3)}
             | {f"orders-worker-{n}" for n in (1, 2, 3)},
         ),
+        (
+            "inference",
+            {"gateway", "recommender", "llm-gateway", "inference-1", "inference-2"},
+        ),
+        ("jobs", {"jobs", "jobs-worker", "postgres", "redis"}),
         ("full", {s.name for s in SERVICES} - WATCHERS),
     ],
 )
