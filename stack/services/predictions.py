@@ -47,7 +47,7 @@ class Balance:
     def of(cls, settings: Settings) -> Balance | None:
         """Read and check; None without replicas. Raises SettingError."""
         urls = settings.optional("INFERENCE_URLS").split(",")
-        timeout_s = settings.number("INFERENCE_TIMEOUT_MS", 200, minimum=1) / 1000
+        timeout_s = settings.number("INFERENCE_TIMEOUT_MS", 250, minimum=1) / 1000
         defects = settings.defects()
         if not any(urls):
             return None
