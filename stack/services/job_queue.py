@@ -9,6 +9,7 @@ TASK = "services.jobs.survey"
 #: Beyond the second that a worker waits in the broker for its next job.
 ANSWER_WITHIN_S = 5.0
 CONNECT_WITHIN_S = 2.0
+SILENT_S = 5
 
 
 def queue(redis_url: str, *, acks_early: bool = False) -> Celery:
@@ -30,6 +31,9 @@ def queue(redis_url: str, *, acks_early: bool = False) -> Celery:
         broker_transport_options={
             "socket_timeout": ANSWER_WITHIN_S,
             "socket_connect_timeout": CONNECT_WITHIN_S,
+            # A connection that has become silent is dropped after twice this time; no other time
+            # limit applies to a worker that waits for its next job.
+            "health_check_interval": SILENT_S,
             "visibility_timeout": 60,  # a job that is not acknowledged by then comes again
         },
     )
