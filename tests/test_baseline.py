@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from harness.baseline import (
     Standing,
     against,
     differences,
+    drift_p,
     drifts,
     holm,
     judge_baseline,
@@ -342,6 +344,36 @@ def test_differences(
     )
 
 
+def test_a_check_that_observed_nothing_hides_no_other() -> None:
+    found = differences([seen(None), seen(0.2)], past(0.1))
+    assert [d.observed for d in found] == [0.2]
+
+
+#: A plain number such as an SLI's: observed, accepted; the margin of a fifth is of the median.
+NUMBERS: dict[str, tuple[float, list[float], Outcome, str]] = {
+    "as ever": (3.0, [3.0] * 10, PASS, ""),
+    "no more than nothing": (0.0, [0.0] * 10, PASS, ""),
+    "more than nothing": (1.0, [0.0] * 10, INCONCLUSIVE, "not_positive"),
+    "more than less than nothing": (1.0, [-1.0] * 99, INCONCLUSIVE, "not_positive"),
+    "twice as much": (6.0, [3.0] * 99, FAIL, "regression"),
+    "at the limit": (6.0, [5.0] * 99, PASS, ""),
+}
+
+
+def number(observed: float, known: list[float]) -> Check:
+    wanted = objective("lag <= baseline +20% during steady")
+    assert isinstance(wanted.condition, BaselineThreshold)
+    asked = wanted.condition
+    return judge_baseline(wanted, asked, "steady", observed, known, scale=Scale.LINEAR)
+
+
+@pytest.mark.parametrize("row", NUMBERS.values(), ids=NUMBERS)
+def test_a_plain_number_may_be_nothing(row: tuple[float, list[float], Outcome, str]) -> None:
+    observed, known, outcome, code = row
+    check = number(observed, known)
+    assert (check.outcome, check.code) == (outcome, code), check.because
+
+
 # -- a family of comparisons
 
 
@@ -494,6 +526,33 @@ def test_a_run_unlike_the_others_is_listed() -> None:
     assert outliers(STABLE) == ()
     assert outliers([1.0, 9.0]) == ()
     assert outliers([0.0] * 9 + [5.0]) == ()  # without any spread nothing can be said
+
+
+RISING = [float(n) for n in range(1, 11)]
+#: Values with Kendall's S and its variance, n(n-1)(2n+5)/18 less what ties take, by hand.
+DRIFTS: dict[str, tuple[list[float], int, float]] = {
+    "ten that rise": (RISING, 45, 125.0),
+    "ten that fall": (RISING[::-1], -45, 125.0),
+    "twelve that rise": ([*RISING, 11.0, 12.0], 66, 12 * 11 * 29 / 18),
+    "two of them are alike": ([1.0, *RISING[:9]], 44, (2250 - 2 * 9) / 18),
+    "three of them are alike": ([1.0, 1.0, *RISING[:8]], 42, (2250 - 3 * 2 * 11) / 18),
+    "two pairs are alike": ([1.0, *RISING[:8], 8.0], 43, (2250 - 2 * 2 * 9) / 18),
+    "one pair more up than down": ([7, 6, 5, 4, 3, 2, 1, 9, 8, 10], 1, 125.0),
+    "three pairs more up than down": ([7, 6, 5, 4, 3, 2, 1, 8, 9, 10], 3, 125.0),
+}
+
+
+@pytest.mark.parametrize("row", DRIFTS.values(), ids=DRIFTS)
+def test_how_likely_runs_that_do_not_drift_go_one_way(
+    row: tuple[list[float], int, float],
+) -> None:
+    values, s, variance = row
+    z = (abs(s) - 1) / math.sqrt(variance)
+    assert drift_p(values) == pytest.approx(2 * NormalDist().cdf(-z))
+
+
+def test_nine_runs_are_too_few_to_drift() -> None:
+    assert drift_p(RISING[:9]) == 1.0
 
 
 def test_a_baseline_that_goes_one_way_drifts() -> None:

@@ -117,6 +117,8 @@ def of_baseline() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield f"baseline: {name}", lambda o=observed, k=known: of_check(test_baseline.judge(o, k))
     for name, (observed, known, _) in test_baseline.SHARE_CASES.items():
         yield f"points: {name}", lambda o=observed, k=known: of_check(test_baseline.errors(o, k))
+    for name, (observed, known, _, _) in test_baseline.NUMBERS.items():
+        yield f"number: {name}", lambda o=observed, k=known: of_check(test_baseline.number(o, k))
     for name, (evidence, _, _, _) in test_baseline_checks.RUNS.items():
         yield f"accepted: {name}", lambda e=evidence: of_checks(e)
 
