@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +23,7 @@ import requests
 from harness.descriptor import Edge, StackDescriptor, dump
 from harness.faults.session import Session
 from harness.files import state_home
+from harness.prometheus import Prometheus
 from harness.stacks.provision import locate
 from harness.undo import UndoLog
 
@@ -92,6 +94,54 @@ def mute_server() -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrometheusServer:
+    """A real server in a process of its own, and the adapter that asks it."""
+
+    process: subprocess.Popen[bytes]
+    metrics: Prometheus
+
+
+@contextlib.contextmanager
+def prometheus(
+    folder: Path, config: str, *options: str, port: int | None = None
+) -> Iterator[PrometheusServer]:
+    """A Prometheus that is ready and has scraped each of its targets.
+
+    Args:
+        folder: For its files, and those that the configuration names, such as rules.
+        config: Its configuration.
+        options: More of its flags.
+        port: Where it listens, when the configuration speaks of it.
+    """
+    server = locate("prometheus")
+    assert server is not None, "run `harness doctor --fix`"
+    (folder / "prometheus.yml").write_text(config)
+    address = f"127.0.0.1:{port or free_port()}"
+    process = subprocess.Popen(
+        [
+            str(server.path),
+            f"--config.file={folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={folder / 'data'}",
+            f"--web.listen-address={address}",
+            *options,
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    metrics = Prometheus()
+    metrics.attach(f"http://{address}")
+    try:
+        eventually(metrics.alive, "prometheus is ready", 40)
+        eventually(metrics.scraping, "prometheus scraped", 40)
+        yield PrometheusServer(process=process, metrics=metrics)
+    finally:
+        process.send_signal(signal.SIGCONT)  # a test may have stopped it
+        process.kill()
+        process.wait()
+        metrics._session.close()
 
 
 class ToxiproxyServer:

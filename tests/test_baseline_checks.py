@@ -89,6 +89,7 @@ RUNS: dict[str, tuple[Evidence, Outcome, str, Gate]] = {
     "twice as slow as each of 99": (run(P99, fast(99)), FAIL, "regression", Gate.FAIL),
     "twice as slow as each of nine": (run(P99, fast(9)), INCONCLUSIVE, "too_few_runs", Gate.WARN),
     "one of three repeats": (run(P99, fast(), repeats=3), INCONCLUSIVE, "single_run", Gate.WARN),
+    "one of two repeats": (run(P99, fast(), repeats=2), INCONCLUSIVE, "single_run", Gate.WARN),
     "one of three repeats, against 99": (
         run(P99, fast(99), repeats=3),
         FAIL,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-import subprocess
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -19,9 +18,8 @@ from harness.prometheus import Prometheus
 from harness.readings import Unusable, reading
 from harness.series_checks import judge_series
 from harness.slis import Sli, buckets
-from harness.stacks.provision import locate
 from tests.builders import good_evidence, objective
-from tests.real import eventually, free_port, serving
+from tests.real import eventually, prometheus, serving
 
 
 def native(name: str = "seconds", quantile: float = 0.99) -> Sli:
@@ -153,35 +151,14 @@ class Exporter(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def metrics(tmp_path: Path) -> Iterator[Prometheus]:
-    server = locate("prometheus")
-    assert server is not None, "run `harness doctor --fix`"
-    Exporter.began, port = time.time(), free_port()
+    Exporter.began = time.time()
     with serving(Exporter) as address:
-        (tmp_path / "prometheus.yml").write_text(
+        config = (
             "global: {scrape_interval: 1s}\nscrape_configs:\n"
             f"  - {{job_name: native, static_configs: [{{targets: ['{address}']}}]}}\n"
         )
-        process = subprocess.Popen(
-            [
-                str(server.path),
-                f"--config.file={tmp_path / 'prometheus.yml'}",
-                f"--storage.tsdb.path={tmp_path / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-                "--enable-feature=native-histograms",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        found = Prometheus()
-        found.attach(f"http://127.0.0.1:{port}")
-        try:
-            eventually(found.alive, "prometheus is ready", 40)
-            eventually(found.scraping, "prometheus scraped", 40)
-            yield found
-        finally:
-            process.kill()
-            process.wait()
-            found._session.close()
+        with prometheus(tmp_path, config, "--enable-feature=native-histograms") as found:
+            yield found.metrics
 
 
 @pytest.mark.stack

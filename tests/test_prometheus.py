@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
@@ -17,8 +16,7 @@ import pytest
 from harness.errors import MetricsError
 from harness.prometheus import SCRAPES, Prometheus
 from harness.slis import Sli
-from harness.stacks.provision import locate
-from tests.real import eventually, free_port, mute_server, serving
+from tests.real import eventually, free_port, mute_server, prometheus, serving
 
 START, END = 1000.0, 1010.0
 STEPS = [START + i for i in range(11)]
@@ -426,31 +424,10 @@ groups:
 
 @pytest.fixture
 def real(tmp_path: Path) -> Iterator[Prometheus]:
-    server = locate("prometheus")
-    assert server is not None, "run `harness doctor --fix`"
-    port = free_port()
-    (tmp_path / "prometheus.yml").write_text(CONFIG % port)
     (tmp_path / "rules.yml").write_text(RULES)
-    process = subprocess.Popen(
-        [
-            str(server.path),
-            f"--config.file={tmp_path / 'prometheus.yml'}",
-            f"--storage.tsdb.path={tmp_path / 'data'}",
-            f"--web.listen-address=127.0.0.1:{port}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        found = Prometheus()
-        found.attach(f"http://127.0.0.1:{port}")
-        eventually(found.alive, "prometheus is ready", 40)
-        eventually(found.scraping, "prometheus scraped itself", 40)
-        yield found
-        found._session.close()
-    finally:
-        process.kill()
-        process.wait()
+    port = free_port()
+    with prometheus(tmp_path, CONFIG % port, port=port) as found:
+        yield found.metrics
 
 
 @pytest.mark.stack

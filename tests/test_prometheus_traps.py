@@ -25,9 +25,8 @@ from harness.model import AlertExpectation, Outcome, Phase, Threshold, Window
 from harness.prometheus import Prometheus
 from harness.series_checks import judge_series
 from harness.slis import Sli, buckets
-from harness.stacks.provision import locate
 from tests.builders import good_evidence, objective
-from tests.real import eventually, free_port, serving
+from tests.real import eventually, free_port, prometheus, serving
 
 pytestmark = pytest.mark.stack
 
@@ -104,8 +103,6 @@ class Story:
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     exporters = {name: Exporter() for name in ("well", "killed", "restarted")}
     folder = tmp_path_factory.mktemp("prometheus")
-    server = locate("prometheus")
-    assert server is not None, "run `harness doctor --fix`"
 
     class Pages(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -132,7 +129,6 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         itself = (
             f"  - {{job_name: prometheus, static_configs: [{{targets: ['127.0.0.1:{port}']}}]}}\n"
         )
-        (folder / "prometheus.yml").write_text(CONFIG + jobs + itself)
         (folder / "rules.yml").write_text(
             json.dumps(
                 {
@@ -146,27 +142,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
                 }
             )
         )
-        process = subprocess.Popen(
-            [
-                str(server.path),
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        metrics = Prometheus()
-        metrics.attach(f"http://127.0.0.1:{port}")
-        try:
-            eventually(metrics.alive, "prometheus is ready", 40)
-            eventually(metrics.scraping, "prometheus scraped everybody", 40)
-            yield _tell(metrics, exporters, process)
-        finally:
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.wait()
-            metrics._session.close()
+        with prometheus(folder, CONFIG + jobs + itself, port=port) as found:
+            yield _tell(found.metrics, exporters, found.process)
 
 
 def _tell(
