@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.judge import judge_load
-from harness.model import Check, Outcome, Phase, Threshold, Unit, Window
+from harness.judge import good_in_time, judge_load
+from harness.model import Check, Gate, Outcome, Phase, Threshold, Unit, Window
 from harness.objectives import parse
 from harness.samples import RECORD, LoadSamples, Records, RequestOutcome
 from harness.series_checks import judge_series, judge_threshold
@@ -86,6 +86,17 @@ def test_a_time_to_first_token_is_judged_on_its_own_records() -> None:
     assert judge("orders.ttft_p99 < 1s during fault", run()).code == "no_samples"
 
 
+def exactly(latency_s: float) -> Records:
+    """Requests that take just that; exact where it is a sum of a few powers of two."""
+    return records(START + np.arange(60.0), latency_s=latency_s)
+
+
+def failing_in_two_ways() -> Records:
+    found = run(1000, bad=20)
+    found["outcome"][-30:] = RequestOutcome.TIMEOUT
+    return found
+
+
 P99 = "orders.p99 < 250ms during fault"
 P90 = "orders.p90 < 250ms during fault"
 ERRORS = "orders.errors < 1% during fault"
@@ -93,6 +104,25 @@ CENSUS: dict[str, tuple[str, Records, Outcome, str]] = {
     "nobody was slow": (P99, run(), PASS, ""),
     "as many were slow as may be": (P99, run(slow=60), PASS, ""),
     "one more was slow": (P99, run(slow=61), FAIL, "limit_violated"),
+    "a limit that may be reached, and is by all": (
+        "orders.p99 <= 250ms during fault",
+        exactly(0.25),
+        PASS,
+        "",
+    ),
+    "a limit that may not be reached, and is by all": (
+        "orders.p99 < 250ms during fault",
+        exactly(0.25),
+        FAIL,
+        "limit_violated",
+    ),
+    "a limit that may be reached, and is passed": (
+        "orders.p99 <= 250ms during fault",
+        run(slow=61),
+        FAIL,
+        "limit_violated",
+    ),
+    "two kinds of failures": (ERRORS, failing_in_two_ways(), FAIL, "limit_violated"),
     "as many slow as a p90 allows, which no float says exactly": (
         P90,
         run(100, slow=10),
@@ -202,6 +232,13 @@ STEADIES: dict[str, tuple[str, Records, float, Outcome, str]] = {
     "errors just below the limit": (SERR, run(bad=55), 60, INCONCLUSIVE, "straddles_limit"),
     "errors far above": (SERR, run(bad=600), 60, FAIL, "limit_violated"),
     "availability surely above": ("orders.availability > 99% during steady", run(), 60, PASS, ""),
+    "availability of too few requests": (
+        "orders.availability > 99% during steady",
+        run(200),
+        60,
+        INCONCLUSIVE,
+        "insufficient_samples",
+    ),
     "availability surely below": (
         "orders.availability > 99% during steady",
         run(bad=600),
@@ -316,6 +353,32 @@ def test_nothing_to_judge_by_is_inconclusive(
 ) -> None:
     check = judge(P99, found, **load)
     assert (check.outcome, check.code, check.because) == (INCONCLUSIVE, code, because)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        pytest.param(P99, None, id="nothing to judge by"),
+        pytest.param(P99, run(slow=61), id="a latency"),
+        pytest.param(ERRORS, run(bad=61), id="a share"),
+        pytest.param("orders.goodput >= 99/s during fault", run(bad=61), id="goodput"),
+        pytest.param("orders.goodput >= 0/s during fault", run(1), id="too little goodput"),
+    ],
+)
+def test_a_check_that_only_warns_says_so_whatever_it_finds(
+    text: str, found: Records | None
+) -> None:
+    wanted = objective(text, Gate.WARN)
+    assert isinstance(wanted.condition, Threshold)
+    loaded = None if found is None else samples(found)
+    window = Window(start=START, end=START + 60)
+    assert judge_load(wanted, wanted.condition, Phase.FAULT, window, loaded).gate is Gate.WARN
+
+
+def test_an_answer_is_good_until_its_user_leaves_and_not_after_it() -> None:
+    found = exactly(2.0)  # which is exact in binary
+    assert good_in_time(found, 2.0) == 60
+    assert good_in_time(found, 1.999) == 0
 
 
 def test_a_phase_that_was_not_reached_is_inconclusive() -> None:
