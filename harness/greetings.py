@@ -17,11 +17,11 @@ ENOUGH_BYTES = 4096
 class Greeting:
     """What to send, and whether what came back so far is a whole answer of a server that is well.
 
-    ``verdict`` is None as long as more has to be read.
+    ``judge`` is None as long as more has to be read.
     """
 
     hello: bytes
-    verdict: Callable[[bytes], bool | None]
+    judge: Callable[[bytes], bool | None]
 
 
 def _kafka(reply: bytes) -> bool | None:
@@ -67,6 +67,6 @@ GREETINGS: Mapping[str, Greeting] = {
 PORTS: Mapping[int, str] = {5432: "postgres", 6379: "redis", 9092: "kafka"}
 
 
-def speaks_http(health_path: str) -> bool:
+def is_http(health_path: str) -> bool:
     """Whether a service with this health path is asked by HTTP."""
     return health_path.startswith("/")

@@ -185,7 +185,7 @@ def _greet(connection: TimedSocket, greeting: Greeting) -> str:
         if not count:
             raise ConnectionResetError("closed in the middle of an answer")
         received += piece[:count]
-        welcome = greeting.verdict(received)
+        welcome = greeting.judge(received)
     return "" if welcome else UNFIT
 
 

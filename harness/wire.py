@@ -88,7 +88,7 @@ class _Question:
 def _question(address: str, path: str, requests: int, padding: int) -> _Question:
     greeting = GREETINGS.get(path)
     if greeting:
-        return _Question(greeting.hello, lambda received: greeting.verdict(received) is not None)
+        return _Question(greeting.hello, lambda received: greeting.judge(received) is not None)
     return _Question(_text(address, path, requests, padding), lambda _: False)
 
 

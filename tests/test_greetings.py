@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import probe, wire
-from harness.greetings import GREETINGS, PORTS, speaks_http
+from harness.greetings import GREETINGS, PORTS, is_http
 from harness.probe import NO_ANSWER, UNFINISHED, UNFIT, Effect
 from tests.real import free_port
 
@@ -51,12 +51,12 @@ BAD = {
 
 @pytest.mark.parametrize(("language", "answer"), GOOD.values(), ids=GOOD.keys())
 def test_is_a_good_answer(language: str, answer: bytes) -> None:
-    assert GREETINGS[language].verdict(answer) is True
+    assert GREETINGS[language].judge(answer) is True
 
 
 @pytest.mark.parametrize(("language", "answer"), BAD.values(), ids=BAD.keys())
 def test_is_not_a_good_answer(language: str, answer: bytes) -> None:
-    assert GREETINGS[language].verdict(answer) is False
+    assert GREETINGS[language].judge(answer) is False
 
 
 @pytest.mark.parametrize(
@@ -65,21 +65,21 @@ def test_is_not_a_good_answer(language: str, answer: bytes) -> None:
 def test_every_beginning_is_waited_on_or_judged_like_the_whole(
     language: str, answer: bytes
 ) -> None:
-    verdict = GREETINGS[language].verdict
-    assert verdict(b"") is None
-    assert {verdict(answer[:n]) for n in range(len(answer))} <= {None, verdict(answer)}
+    judge = GREETINGS[language].judge
+    assert judge(b"") is None
+    assert {judge(answer[:n]) for n in range(len(answer))} <= {None, judge(answer)}
 
 
 @given(language=st.sampled_from(sorted(GREETINGS)), answer=st.binary(max_size=64))
 def test_no_answer_makes_it_fall(language: str, answer: bytes) -> None:
-    assert GREETINGS[language].verdict(answer) in (True, False, None)
+    assert GREETINGS[language].judge(answer) in (True, False, None)
 
 
 def test_every_known_port_has_a_greeting_and_no_greeting_looks_like_a_path() -> None:
     assert set(PORTS.values()) == set(GREETINGS)
-    assert not any(speaks_http(name) for name in GREETINGS)
-    assert speaks_http("/healthz")
-    assert not speaks_http("")
+    assert not any(is_http(name) for name in GREETINGS)
+    assert is_http("/healthz")
+    assert not is_http("")
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from harness.errors import FaultError
 from harness.faults import injection
 from harness.faults.injection import Injection
 from harness.faults.session import Session
-from harness.greetings import GREETINGS, speaks_http
+from harness.greetings import GREETINGS, is_http
 from harness.probe import Effect, Probe
 from harness.toxiproxy import Toxic, Toxiproxy
 from harness.undo import Entry
@@ -202,7 +202,7 @@ def refuse_other_than_http(path: Path) -> None:
     Raises:
         FaultError: It speaks another language than HTTP.
     """
-    if not speaks_http(path.edge.health_path):
+    if not is_http(path.edge.health_path):
         raise FaultError(
             f"The callee of {path.edge.name} speaks {path.edge.health_path}, and this fault can be "
             "seen with answers of HTTP only.",

@@ -10,7 +10,7 @@ from harness import probe
 from harness.containers import SERVERS, UP, Container, Engine
 from harness.descriptor import Edge, Service, StackDescriptor
 from harness.errors import InvalidError
-from harness.greetings import PORTS, speaks_http
+from harness.greetings import PORTS, is_http
 from harness.stacks import registry
 from harness.toxiproxy import Proxy, Toxiproxy
 
@@ -85,7 +85,7 @@ def _services(group: Sequence[Container]) -> dict[str, Service]:
 def _service(name: str, container: Container, identities: tuple[str, ...]) -> Service:
     address = container.address(container.health_port)
     path = container.labels.get(HEALTH_PATH, "") or _default_path(container, address)
-    scheme = "http" if speaks_http(path) else "tcp"
+    scheme = "http" if is_http(path) else "tcp"
     url = f"{scheme}://{address}" if address else ""
     return Service(name=name, url=url, health_path=path, identities=identities)
 

@@ -6,7 +6,7 @@ import asyncio
 
 import psutil
 
-from harness.greetings import ENOUGH_BYTES, GREETINGS, speaks_http
+from harness.greetings import ENOUGH_BYTES, GREETINGS, is_http
 from harness.stacks.plan import HOST
 
 ANSWER_TIMEOUT_S = 1.0
@@ -38,7 +38,7 @@ async def _answers(port: int, path: str) -> bool:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(HOST, port)
             try:
-                ask = _over_http if speaks_http(path) else _greeted
+                ask = _over_http if is_http(path) else _greeted
                 return await ask(reader, writer, port, path)
             finally:
                 writer.close()
@@ -62,5 +62,5 @@ async def _greeted(
     reply, welcome = b"", None
     while welcome is None and (piece := await reader.read(ENOUGH_BYTES)):
         reply += piece
-        welcome = greeting.verdict(reply)
+        welcome = greeting.judge(reply)
     return bool(welcome)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 
 from harness.descriptor import Edge, Service, StackDescriptor
 from harness.errors import InvalidError
-from harness.greetings import speaks_http
+from harness.greetings import is_http
 
 HOST = "127.0.0.1"
 BASE = "base"
@@ -60,7 +60,7 @@ class ServicePlan:
     @property
     def url(self) -> str:
         """Where it answers, without a trailing slash."""
-        scheme = "http" if speaks_http(self.health_path) else "tcp"
+        scheme = "http" if is_http(self.health_path) else "tcp"
         return f"{scheme}://{HOST}:{self.port}"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import InvalidError
 from harness.files import project_root
-from harness.greetings import GREETINGS, speaks_http
+from harness.greetings import GREETINGS, is_http
 from harness.stacks import plan as plans
 from harness.stacks.fetch import SPECS
 from harness.stacks.plan import Request, StackPlan
@@ -147,7 +147,7 @@ def test_no_caller_is_told_an_address_that_is_not_a_proxys(profile: str) -> None
 @every_profile
 def test_every_service_can_be_asked_whether_it_is_well(profile: str) -> None:
     for service in plan_of(profile).services:
-        assert speaks_http(service.health_path) or service.health_path in GREETINGS
+        assert is_http(service.health_path) or service.health_path in GREETINGS
 
 
 @every_profile
