@@ -70,6 +70,36 @@ def send(identity: str, number: signal.Signals) -> bool:
     return True
 
 
+def freeze(identity: str) -> bool:
+    """Stop this very process, then all that it has started; whether it was there to be hit.
+
+    A server may answer by processes of their own (PostgreSQL has one a connection). Once the
+    first is stopped it starts no more of them.
+    """
+    hit = send(identity, signal.SIGSTOP)
+    if hit:
+        for each in _offspring(identity):
+            send(each, signal.SIGSTOP)
+    return hit
+
+
+def thaw(identity: str) -> None:
+    """Let all that this very process has started go on, then itself."""
+    for each in _offspring(identity):
+        send(each, signal.SIGCONT)
+    send(identity, signal.SIGCONT)
+
+
+def _offspring(identity: str) -> list[str]:
+    """The identities of all that this very process has started, and what those have."""
+    try:
+        found = psutil.Process(pid_of(identity)).children(recursive=True)
+    except psutil.Error:
+        return []
+    identities = [identity_of(child.pid) for child in found]
+    return [each for each in identities if each] if is_alive(identity) else []
+
+
 # -- looks: whether the fault is there, and what was met, in words
 
 
@@ -88,8 +118,8 @@ def look_stopped(arguments: Arguments) -> tuple[bool, str]:
     # Looked at after the request: what ended meanwhile is told as what it is.
     if not is_alive(identity):
         return False, f"{_words(identity)} of {arguments['service']} is gone"
-    if not is_stopped(identity):
-        return False, f"{_words(identity)} of {arguments['service']} is not stopped"
+    if running := [each for each in (identity, *_offspring(identity)) if not is_stopped(each)]:
+        return False, f"{_words(running[0])} of {arguments['service']} is not stopped"
     words = f"{_words(identity)} is stopped, a request to {arguments['address']} met {met}"
     return met.problem == probe.NO_ANSWER, words
 
@@ -140,8 +170,8 @@ def prove_running(arguments: Arguments) -> str:
 
 
 def resume(arguments: Arguments) -> None:
-    """Let the process go on; one that is gone has nothing to go on with."""
-    send(arguments["identity"], signal.SIGCONT)
+    """Let the process and all of its own go on; one that is gone has nothing to go on with."""
+    thaw(arguments["identity"])
 
 
 def prove_resumed(arguments: Arguments) -> str:
@@ -149,8 +179,8 @@ def prove_resumed(arguments: Arguments) -> str:
     identity, service = arguments["identity"], arguments["service"]
     if not is_alive(identity):
         return f"{_words(identity)} of {service} is gone: its pause went with it"
-    if is_stopped(identity):
-        raise FaultError(f"{_words(identity)} of {service} is still stopped.")
+    if still := [each for each in (identity, *_offspring(identity)) if is_stopped(each)]:
+        raise FaultError(f"{_words(still[0])} of {service} is still stopped.")
     met = probe.ask(arguments["address"], arguments["health_path"], ANSWER_WITHIN_S)
     if not met.answered:
         raise FaultError(f"{service} runs but does not answer yet: a request met {met}.")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from harness import control
@@ -23,7 +26,15 @@ from harness.looks import LOOKS, look
 from harness.model import FaultSpec
 from harness.scenario import parse
 from harness.scenario.resolve import resolved
-from harness.service_process import ARGUMENTS, is_alive, is_stopped, send
+from harness.service_process import (
+    ARGUMENTS,
+    freeze,
+    is_alive,
+    is_stopped,
+    look_stopped,
+    send,
+    thaw,
+)
 from harness.undo import UndoLog
 from harness.verbs import VERBS
 from tests.real import _Healthy, eventually, free_port, serving
@@ -183,3 +194,44 @@ def test_a_kill_in_a_scenario_has_no_hold_and_is_read_back_as_it_was() -> None:
     assert parse(text, path="x", environment={}, exists=lambda _: True).faults == first.faults
     functions = [a["provider"]["func"] for a in compiled("x", first.faults)["method"]]
     assert functions == ["inject", "heal"] * 2 + ["inject", "hold", "heal"] * 6
+
+
+SERVER = "import subprocess; subprocess.run(['sleep', '60'])"
+
+
+@pytest.fixture
+def parent() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has started another one, as servers do for their connections."""
+    process = subprocess.Popen([sys.executable, "-c", SERVER], start_new_session=True)
+    eventually(lambda: psutil.Process(process.pid).children(), "it has a child")
+    yield process
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_what_a_process_has_started_is_frozen_with_it(parent: subprocess.Popen[bytes]) -> None:
+    identity = identity_of(parent.pid)
+    (child,) = [identity_of(each.pid) for each in psutil.Process(parent.pid).children()]
+    assert freeze(identity)
+    eventually(lambda: is_stopped(identity) and is_stopped(child), "both stopped")
+    thaw(identity)
+    eventually(lambda: not is_stopped(identity) and not is_stopped(child), "both run")
+
+
+def test_a_child_that_runs_on_means_that_the_service_is_not_stopped(
+    parent: subprocess.Popen[bytes],
+) -> None:
+    identity = identity_of(parent.pid)
+    (child,) = [identity_of(each.pid) for each in psutil.Process(parent.pid).children()]
+    freeze(identity)
+    send(child, signal.SIGCONT)
+    eventually(lambda: not is_stopped(child), "the child runs")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        arguments = dict.fromkeys(ARGUMENTS, "") | {"identity": identity, "service": "store"}
+        bites, words = look_stopped(arguments | {"address": address, "health_path": "redis"})
+    assert (bites, words) == (False, f"process {child} of store is not stopped")
+
+
+def test_nobody_is_frozen_in_the_place_of_one_that_is_gone() -> None:
+    assert not freeze(f"{os.getpid()}:1")

@@ -75,14 +75,14 @@ def restart(session: Session, target: str) -> Entry:
 
 
 def pause(session: Session, target: str) -> Entry:
-    """Stop the process by a signal."""
+    """Stop the process, and all that it has started, by a signal."""
     return inject(
         session,
         kind="pause",
         target=target,
         verb=RESUME,
         look=STOPPED,
-        apply=lambda process: hit(process, signal.SIGSTOP),
+        apply=freeze,
         held=True,
     )
 
@@ -160,6 +160,19 @@ def hit(process: Process, number: signal.Signals) -> None:
     if not service_process.send(process.identity, number):
         raise FaultError(
             f"{number.name} hit nobody: process {process.identity} of {process.service} "
+            "is gone already, and not by our doing."
+        )
+
+
+def freeze(process: Process) -> None:
+    """Stop the process and all that it has started.
+
+    Raises:
+        FaultError: It is not there any more, so nobody was hit.
+    """
+    if not service_process.freeze(process.identity):
+        raise FaultError(
+            f"SIGSTOP hit nobody: process {process.identity} of {process.service} "
             "is gone already, and not by our doing."
         )
 
