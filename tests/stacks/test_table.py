@@ -132,7 +132,8 @@ def test_an_edge_leads_from_a_port_of_its_own_to_one_that_its_callee_has(profile
 @every_profile
 def test_no_caller_is_told_an_address_that_is_not_a_proxys(profile: str) -> None:
     plan = plan_of(profile)
-    proxies = {edge.listen for edge in plan.edges}
+    # Brokers learn it from their listeners.
+    proxies = {edge.listen for edge in plan.edges if not edge.name.startswith("brokers->")}
     variables = {call.variable for call in calls_of(services_of(profile))}
     told = [
         address
@@ -188,7 +189,7 @@ def test_workers_share_their_edges_and_their_job() -> None:
     assert len(workers["static_configs"][0]["targets"]) == 3
 
 
-@pytest.mark.parametrize("caller", ["gateway", "orders-worker"])
+@pytest.mark.parametrize("caller", ["gateway", "orders-worker", "brokers"])
 @pytest.mark.parametrize("broker", ["kafka-1", "kafka-2", "kafka-3"])
 def test_a_broker_tells_each_caller_the_address_of_its_proxy(broker: str, caller: str) -> None:
     settings, plan = settings_of(broker), plan_of("orders")
@@ -206,6 +207,7 @@ def test_a_broker_tells_each_caller_the_address_of_its_proxy(broker: str, caller
         ("auto.create.topics.enable", "false"),
         ("transaction.state.log.min.isr", "2"),
         ("group.initial.rebalance.delay.ms", "500"),
+        ("leader.imbalance.check.interval.seconds", "10"),
     ],
 )
 def test_brokers_have_the_settings_of_compose(setting: str, value: str) -> None:

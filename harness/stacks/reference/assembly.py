@@ -146,7 +146,7 @@ def _plan(service: Service, site: Site) -> ServicePlan:
 def _addresses(calls: list[Call], site: Site) -> dict[str, str]:
     """What the caller is told: for each variable the proxies of its calls."""
     told: dict[str, list[str]] = {}
-    for call in calls:
+    for call in (c for c in calls if c.variable):
         told.setdefault(call.variable, []).append(call.form.format(site.address(call.proxy)))
     return {variable: ",".join(addresses) for variable, addresses in told.items()}
 

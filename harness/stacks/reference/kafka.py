@@ -1,12 +1,13 @@
 """Brokers of the local stack: the settings of docker-compose.yml, on ports of this machine. Pure.
 
-Each broker has a listener for each of its callers, and tells it the address of the proxy on
-that edge: a caller that was told the broker's own address would go past the proxy.
+Each broker has a listener for each of its callers, the other brokers included, and tells it the
+address of the proxy on that edge: a caller that was told the broker's own address would go past
+the proxy.
 """
 
 from __future__ import annotations
 
-from harness.stacks.plan import HOST, ServicePlan
+from harness.stacks.plan import HOST, PROXIED_BY, ServicePlan
 from harness.stacks.reference.site import Site
 from harness.stacks.reference.table import Call, Service
 
@@ -33,7 +34,7 @@ LOGGING_FILE = "kafka-log4j2.yaml"
 def port_names(name: str, calls: tuple[Call, ...]) -> tuple[str, ...]:
     """The ports of one broker; the first, for this machine, is that of the service."""
     callers = tuple(upstream(call) for call in calls if call.callee == name)
-    return (name, _internal(name), _controller(name), *callers)
+    return (name, _controller(name), *callers)
 
 
 def upstream(call: Call) -> str:
@@ -61,6 +62,7 @@ def plan(service: Service, site: Site) -> ServicePlan:
         cwd=str(site.folder),
         port=site.ports[service.name],
         health_path=KIND,
+        needs=(PROXIED_BY,),
         health_limit_s=HEALTHY_WITHIN_S,
     )
 
@@ -79,26 +81,18 @@ def files(service: Service, site: Site) -> dict[str, str]:
 def _settings(name: str, site: Site) -> dict[str, str]:
     brokers = [s.name for s in site.services if s.kind == KIND]
     calls = [call for call in site.calls if call.callee == name]
-    listen = {
-        "INTERNAL": _internal(name),
-        "CONTROLLER": _controller(name),
-        "HOST": name,
-        **{_listener(call): upstream(call) for call in calls},
-    }
-    told = {
-        "INTERNAL": _internal(name),
-        "HOST": name,
-        **{_listener(call): call.proxy for call in calls},
-    }
+    callers = {_listener(call): upstream(call) for call in calls}
+    proxies = {_listener(call): call.proxy for call in calls}
+    listen = {"CONTROLLER": _controller(name), "HOST": name, **callers}
     voters = (f"{_node(b)}@{site.address(_controller(b))}" for b in brokers)
     return {
         "process.roles": "broker,controller",
         "node.id": str(_node(name)),
         "controller.quorum.voters": ",".join(voters),
         "controller.listener.names": "CONTROLLER",
-        "inter.broker.listener.name": "INTERNAL",
+        "inter.broker.listener.name": "BROKERS",
         "listeners": _addresses(listen, site),
-        "advertised.listeners": _addresses(told, site),
+        "advertised.listeners": _addresses({"HOST": name, **proxies}, site),
         "listener.security.protocol.map": ",".join(f"{each}:PLAINTEXT" for each in listen),
         "log.dirs": str(site.data(name)),
         "auto.create.topics.enable": "false",
@@ -109,6 +103,8 @@ def _settings(name: str, site: Site) -> dict[str, str]:
         "transaction.state.log.replication.factor": "3",
         "transaction.state.log.min.isr": "2",
         "group.initial.rebalance.delay.ms": "500",
+        # A broker that was away leads again soon, so that the next to be killed leads something.
+        "leader.imbalance.check.interval.seconds": "10",
     }
 
 
@@ -122,10 +118,6 @@ def _listener(call: Call) -> str:
 
 def _node(name: str) -> int:
     return int(name.rpartition("-")[2])
-
-
-def _internal(name: str) -> str:
-    return f"{name}-internal"
 
 
 def _controller(name: str) -> str:

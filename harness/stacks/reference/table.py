@@ -59,12 +59,13 @@ class Call:
     """That one service calls another, through a proxy of their own.
 
     ``variable`` is what tells the caller the proxy's address, in the form ``form``, where
-    ``{}`` stands for ``host:port``; several calls with one variable are joined by commas.
+    ``{}`` stands for ``host:port``; several calls with one variable are joined by commas. It is
+    empty where the caller learns the address in another way.
     """
 
     caller: str
     callee: str
-    variable: str
+    variable: str = ""
     form: str = "{}"
 
     @property
@@ -88,9 +89,9 @@ SERVICES: tuple[Service, ...] = (
     Service("prometheus", EVERY, "prometheus"),
     Service("alertmanager", EVERY, "alertmanager"),
     Service("toxiproxy", EVERY, "toxiproxy"),
-    Service("kafka-1", (ORDERS,), "kafka"),
-    Service("kafka-2", (ORDERS,), "kafka"),
-    Service("kafka-3", (ORDERS,), "kafka"),
+    Service("kafka-1", (ORDERS,), "kafka", group="brokers"),
+    Service("kafka-2", (ORDERS,), "kafka", group="brokers"),
+    Service("kafka-3", (ORDERS,), "kafka", group="brokers"),
     Service("postgres", (ORDERS, CONTROL, JOBS), "postgres"),
     Service("redis", (ORDERS, CONTROL, JOBS), "redis"),
     Service("llm-gateway", (BASE, ORDERS, INFERENCE)),
@@ -117,6 +118,9 @@ CALLS: tuple[Call, ...] = (
     Call("orders-worker", "kafka-1", "KAFKA_BOOTSTRAP"),
     Call("orders-worker", "kafka-2", "KAFKA_BOOTSTRAP"),
     Call("orders-worker", "kafka-3", "KAFKA_BOOTSTRAP"),
+    Call("brokers", "kafka-1"),
+    Call("brokers", "kafka-2"),
+    Call("brokers", "kafka-3"),
     Call("orders-worker", "postgres", "POSTGRES_DSN", DATABASE),
     Call("jobs", "postgres", "POSTGRES_DSN", DATABASE),
     Call("jobs", "redis", "REDIS_URL", BROKER),
