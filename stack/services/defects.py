@@ -22,6 +22,10 @@ DEFECTS: Mapping[str, str] = {
     "acks-1": "gateway: an order is acknowledged when one broker alone has it",
     "commit-first": "orders-worker: commits its offsets before it has written the orders",
     "not-idempotent": "orders-worker: an order that comes again is written again",
+    "oversell": "gateway: sells limited items on when Redis cannot tell what is left; "
+    "orders-worker: takes stock that is not there",
+    "ack-before-commit": "control-api: acknowledges a plan before it is in the database",
+    "claim-without-lock": "control-api: two executors may take the same plan, and both execute it",
     "stall": "gateway: request STALL_AT_REQUEST blocks the event loop once for STALL_S seconds",
 }
 

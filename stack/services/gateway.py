@@ -24,6 +24,8 @@ from services.orders import Orders
 from services.planted import Planted
 from services.predictions import ROUTE as PREDICT_ROUTE
 from services.predictions import Balance, Predictions
+from services.redis_store import RedisStore
+from services.reservations import TTL_S, Reservations
 from services.serving import application, serve
 from services.settings import Settings
 from services.upstream import REASONS, Recommender, UpstreamError
@@ -67,9 +69,19 @@ class Config:
                 stall_at_request=settings.number("STALL_AT_REQUEST", 1000, minimum=1),
                 stall_s=settings.number("STALL_S", 3),
             ),
-            orders=Orders(kafka, acks=1 if "acks-1" in defects else "all") if kafka else None,
+            orders=_orders(settings, kafka, defects) if kafka else None,
             balance=Balance.of(settings),
         )
+
+
+def _orders(settings: Settings, kafka: str, defects: frozenset[str]) -> Orders:
+    url = settings.optional("REDIS_URL")
+    reservations = Reservations(
+        RedisStore(SERVICE, url) if url else None,
+        ttl_s=settings.number("RESERVATION_TTL_S", TTL_S, minimum=1),
+        careless="oversell" in defects,
+    )
+    return Orders(kafka, reservations, acks=1 if "acks-1" in defects else "all")
 
 
 class Gateway:
@@ -230,7 +242,7 @@ async def build(settings: Settings) -> web.Application:
 
 def _add_orders(app: web.Application, orders: Orders) -> None:
     app.router.add_post(ORDERS_ROUTE, orders.take)
-    announce_route(SERVICE, ORDERS_ROUTE, "POST", (202, 400, 503, 504))
+    announce_route(SERVICE, ORDERS_ROUTE, "POST", (202, 400, 409, 503, 504))
 
     async def connected(_: web.Application) -> AsyncIterator[None]:
         # Recommendations do not wait for Kafka: orders are refused until it is there.

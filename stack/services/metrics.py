@@ -89,6 +89,29 @@ ORDERS_ACCEPTED = Counter("orders_accepted", "Orders acknowledged to clients.")
 ORDERS_COMMITTED = Counter("orders_committed", "Orders written for the first time.")
 ORDERS_REDELIVERED = Counter("orders_redelivered", "Orders that came again and changed nothing.")
 ORDERS_UNREADABLE = Counter("orders_unreadable", "Records of the topic that are no orders.")
+ORDERS_BACKORDERED = Counter(
+    "orders_backordered", "Orders that were acknowledged, written, and found no stock."
+)
+STOCK_LEFT = Gauge("stock_left", "Units left of a limited item, as last seen here.", ("item",))
+PLANS = Gauge("action_plans", "Plans in the table, by state.", ("state",))
+PLANS_ACCEPTED = Counter("action_plans_accepted", "Plans acknowledged for the first time.")
+PLANS_FINISHED = Counter("action_plans_finished", "Plans carried out here.", ("state",))
+PLAN_DURATION = Histogram(
+    "action_plan_duration_seconds",
+    "Time from the submission of a plan to its end.",
+    buckets=(*BUCKETS_S, 30.0, 60.0),
+)
+RATE_LIMITED = Counter("rate_limited", "Requests refused for their rate.", ("service",))
+DB_QUERY = Histogram(
+    "db_query_duration_seconds",
+    "Time that the database took for one statement, those that failed left out.",
+    ("service", "query"),
+    buckets=BUCKETS_S,
+)
+DB_ERRORS = Counter("db_errors", "Statements and connections that failed.", ("service", "reason"))
+REPLICATION_LAG = Gauge(
+    "postgres_replication_lag_bytes", "What a replica has not replayed yet.", ("replica",)
+)
 CONSUMER_LAG = Gauge(
     "kafka_consumer_lag", "Records that wait, of the partitions read here.", ("topic", "partition")
 )

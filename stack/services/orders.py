@@ -1,8 +1,8 @@
 """Taking orders: an order is acknowledged when the in-sync replicas of Kafka have it.
 
-What a client is told is what is known: 202 is a promise; 503 means that the order was refused and
-is nowhere; 504 means that nobody can tell, and that the same order may be sent again, for the
-writer behind Kafka keeps each order once.
+What a client is told is what is known: 202 is a promise; 409 means that the item is sold out; 503
+means that the order was refused and is nowhere; 504 means that nobody can tell, and that the same
+order may be sent again, for the writer behind Kafka keeps each order once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 
 from services.kafka import METADATA_MS, TOPIC, ensure_topic, until_done
 from services.metrics import ORDERS_ACCEPTED
+from services.reservations import NotReservedError, Reservations, is_limited
 
 ROUTE = "/orders"
 MAX_QUANTITY = 1000
@@ -68,11 +69,13 @@ class Orders:
 
     Args:
         bootstrap: ``host:port`` of brokers, separated by commas.
+        reservations: Of limited items.
         acks: ``all``, or 1 for the defect that acknowledges what one broker alone has.
     """
 
-    def __init__(self, bootstrap: str, acks: str | int = "all") -> None:
+    def __init__(self, bootstrap: str, reservations: Reservations, acks: str | int = "all") -> None:
         self._bootstrap = bootstrap
+        self._reservations = reservations
         self._acks = acks
         self._producer: AIOKafkaProducer | None = None
 
@@ -85,6 +88,7 @@ class Orders:
         """Send what is waiting and disconnect."""
         if self._producer is not None:
             await self._producer.stop()
+        await self._reservations.close()
 
     async def _connect(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
@@ -105,12 +109,23 @@ class Orders:
             raise web.HTTPBadRequest(text=str(error)) from error
         if self._producer is None:
             return _refused("orders-starting", 503)
+        holds = False
+        try:
+            if is_limited(order.item):
+                holds = await self._reservations.hold(order.order_id, order.item, order.quantity)
+        except NotReservedError as error:
+            return _refused(error.error, error.status)
+        return await self._send(self._producer, order, holds)
+
+    async def _send(self, producer: AIOKafkaProducer, order: Order, holds: bool) -> web.Response:
         body = json.dumps(asdict(order)).encode()
         give_up_at = asyncio.get_running_loop().time() + ACKNOWLEDGE_WITHIN_S
         try:
             async with asyncio.timeout_at(give_up_at):
-                sent = await self._producer.send(TOPIC, body, key=order.order_id.encode())
+                sent = await producer.send(TOPIC, body, key=order.order_id.encode())
         except (TimeoutError, KafkaError):
+            if holds:
+                await self._reservations.release(order.order_id, order.item)
             return _refused("orders-unavailable", 503)
         # From here on it may have been written, whatever is reported.
         try:

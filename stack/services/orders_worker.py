@@ -2,7 +2,8 @@
 
 An order may come twice: a worker that dies after the write and before the commit of its offset is
 followed by one that reads the same orders again. The table takes each ``order_id`` once, so the
-second time changes nothing. Offsets are committed after the write, never before.
+second time changes nothing. Offsets are committed after the write, never before. Units of limited
+items are taken from the stock in the transaction that writes their orders.
 """
 
 from __future__ import annotations
@@ -10,10 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -22,11 +20,21 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from services import stock
 from services.kafka import METADATA_MS, TOPIC, ensure_topic, until_done
-from services.metrics import CONSUMER_LAG, ORDERS_COMMITTED, ORDERS_REDELIVERED, ORDERS_UNREADABLE
+from services.metrics import (
+    CONSUMER_LAG,
+    ORDERS_BACKORDERED,
+    ORDERS_COMMITTED,
+    ORDERS_REDELIVERED,
+    ORDERS_UNREADABLE,
+)
 from services.orders import Order
-from services.serving import application, serve
+from services.redis_store import RedisStore
+from services.reservations import TTL_S, Shelf, is_limited
+from services.serving import application, ending_with, serve
 from services.settings import Settings
+from services.stock_keeper import StockKeeper
 
 SERVICE = "orders-worker"
 GROUP = "orders-workers"
@@ -54,6 +62,7 @@ INSERT INTO orders (order_id, item, quantity, kafka_partition, kafka_offset)
 SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::integer[], $5::bigint[])
 """
 ONCE = " ON CONFLICT (order_id) DO NOTHING"
+NEW = " RETURNING order_id, item, quantity"
 
 DATABASE_AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
@@ -64,8 +73,12 @@ class Config:
 
     bootstrap: str
     dsn: str
+    redis_url: str
+    reservation_ttl_s: float
+    limited_stock: int
     commit_first: bool
     twice: bool
+    overdraw: bool
 
     @classmethod
     def of(cls, settings: Settings) -> Config:
@@ -74,8 +87,12 @@ class Config:
         return cls(
             bootstrap=settings.text("KAFKA_BOOTSTRAP"),
             dsn=settings.text("POSTGRES_DSN"),
+            redis_url=settings.optional("REDIS_URL"),
+            reservation_ttl_s=settings.number("RESERVATION_TTL_S", TTL_S, minimum=1),
+            limited_stock=int(settings.number("LIMITED_STOCK", 6000)),
             commit_first="commit-first" in defects,
             twice="not-idempotent" in defects,
+            overdraw="oversell" in defects,
         )
 
 
@@ -98,6 +115,15 @@ class Batch:
         ends = {part: records[-1].offset + 1 for part, records in polled.items() if records}
         return cls(orders, ends)
 
+    @property
+    def limited(self) -> dict[str, list[str]]:
+        """The keys of orders of items that have a stock, by item."""
+        found: dict[str, list[str]] = {}
+        for order, _ in self.orders:
+            if is_limited(order.item):
+                found.setdefault(order.item, []).append(order.order_id)
+        return found
+
 
 class Worker:
     """Reads, writes, commits, until cancelled.
@@ -110,11 +136,30 @@ class Worker:
         self._config = config
         self._pool: asyncpg.Pool | None = None
         self._written = False
+        self._keeper: StockKeeper | None = None
 
     async def run(self) -> None:
         """Work for ever; whatever is away is waited for."""
         await ensure_topic(self._config.bootstrap)
         await self._prepare_table()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if self._config.redis_url:
+                    self._keeper = self._stock_keeper()
+                    tasks.create_task(self._keeper.run())
+                tasks.create_task(self._consume())
+        finally:
+            if self._keeper is not None:
+                await self._keeper.close()
+            if self._pool is not None:
+                self._pool.terminate()
+
+    def _stock_keeper(self) -> StockKeeper:
+        store = RedisStore(SERVICE, self._config.redis_url)
+        shelf = Shelf(store, self._config.reservation_ttl_s)
+        return StockKeeper(shelf, self._connections, self._config.limited_stock, DATABASE_AWAY)
+
+    async def _consume(self) -> None:
         consumer = AIOKafkaConsumer(
             TOPIC,
             bootstrap_servers=self._config.bootstrap,
@@ -133,8 +178,6 @@ class Worker:
                 await _report_lag(consumer)
         finally:
             await consumer.stop()
-            if self._pool is not None:
-                self._pool.terminate()
 
     async def readiness(self) -> dict[str, object]:
         """Ready when the table is there and the last write went well."""
@@ -167,13 +210,35 @@ class Worker:
         ]
         statement = INSERT if self._config.twice else INSERT + ONCE
         self._written = False
-        status = await (await self._connections()).execute(
-            statement, *columns, timeout=QUERY_WITHIN_S
-        )
+        pool = await self._connections()
+        limited = batch.limited
+        if limited:
+            new, taken = await self._write_and_take(pool, statement + NEW, columns, limited)
+        else:
+            status = await pool.execute(statement, *columns, timeout=QUERY_WITHIN_S)
+            new = int(status.rpartition(" ")[2])  # such as "INSERT 0 17"
         self._written = True
-        new = int(status.rpartition(" ")[2])  # such as "INSERT 0 17"
         ORDERS_COMMITTED.inc(new)
         ORDERS_REDELIVERED.inc(len(batch.orders) - new)
+        if limited:
+            ORDERS_BACKORDERED.inc(taken.backordered)
+            if self._keeper is not None:
+                await self._keeper.taken(taken.left, limited)
+
+    async def _write_and_take(
+        self,
+        pool: asyncpg.Pool,
+        statement: str,
+        columns: list[list[object]],
+        limited: Mapping[str, Sequence[str]],
+    ) -> tuple[int, stock.Taken]:
+        """Write the orders and take their units, both or neither."""
+        async with pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(statement, *columns)
+            await stock.put_on_sale(connection, limited, self._config.limited_stock)
+            requests = [stock.Request(*row) for row in rows]
+            taken = await stock.take(connection, limited, requests, self._config.overdraw)
+        return len(rows), taken
 
     async def _prepare_table(self) -> None:
         await until_done(self._define_table, *DATABASE_AWAY)
@@ -185,6 +250,7 @@ class Worker:
             await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
             await connection.execute(CREATE)
             await connection.execute(NOT_UNIQUE if self._config.twice else UNIQUE)
+            await stock.define(connection, self._config.overdraw)
 
     async def _connections(self) -> asyncpg.Pool:
         if self._pool is None:
@@ -212,25 +278,8 @@ async def build(settings: Settings) -> web.Application:
     """The application; raises SettingError for a wrong setting."""
     worker = Worker(Config.of(settings))
     app = application(SERVICE, worker.readiness)
-
-    async def working(_: web.Application) -> AsyncIterator[None]:
-        task = asyncio.create_task(worker.run())
-        task.add_done_callback(_end_with_it)
-        yield
-        task.remove_done_callback(_end_with_it)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-    app.cleanup_ctx.append(working)
+    app.cleanup_ctx.append(ending_with(SERVICE, worker.run))
     return app
-
-
-def _end_with_it(task: asyncio.Task[None]) -> None:
-    """A worker that cannot work is no service: the process ends, and is started again."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        sys.stderr.write(f"{SERVICE}: {type(error).__name__}: {error}\n")
-        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any
 
@@ -58,10 +59,33 @@ def end_with(work: asyncio.Task[Any] | Future[Any], service: str) -> None:
 
     def end(done: asyncio.Task[Any] | Future[Any]) -> None:
         if not done.cancelled() and (error := done.exception()) is not None:
-            sys.stderr.write(f"{service}: {type(error).__name__}: {error}\n")
+            for each in error.exceptions if isinstance(error, BaseExceptionGroup) else (error,):
+                sys.stderr.write(f"{service}: {type(each).__name__}: {each}\n")
             os.kill(os.getpid(), signal.SIGTERM)
 
     work.add_done_callback(end)
+
+
+def ending_with(
+    service: str, work: Callable[[], Coroutine[Any, Any, None]]
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """A cleanup context that does work beside the requests; the process ends when it fails.
+
+    Args:
+        service: Name for the message.
+        work: What is done until it is cancelled.
+    """
+
+    async def working(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(work())
+        end_with(task, service)
+        yield
+        if not task.done():  # what it failed of is told already
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    return working
 
 
 def serve(build: Callable[[Settings], Awaitable[web.Application]]) -> None:
