@@ -104,6 +104,7 @@ SERVICES: tuple[Service, ...] = (
     Service("orders-worker-3", (ORDERS,), group="orders-worker"),
     Service("jobs-worker", (JOBS,)),
     Service("jobs", (JOBS,)),
+    Service("control-api", (CONTROL,)),
 )
 
 #: A call is there when both of its ends are.
@@ -126,6 +127,10 @@ CALLS: tuple[Call, ...] = (
     Call("jobs", "redis", "REDIS_URL", BROKER),
     Call("jobs-worker", "postgres", "POSTGRES_DSN", DATABASE),
     Call("jobs-worker", "redis", "REDIS_URL", BROKER),
+    Call("gateway", "redis", "REDIS_URL", BROKER),
+    Call("orders-worker", "redis", "REDIS_URL", BROKER),
+    Call("control-api", "postgres", "POSTGRES_DSN", DATABASE),
+    Call("control-api", "redis", "REDIS_URL", BROKER),
 )
 
 #: Where users come in: the first of these that is there.
@@ -137,12 +142,17 @@ SETTINGS = (
     "JOB_MS",
     "JOB_RESEND_S",
     "JOB_THREADS",
+    "LIMITED_STOCK",
     "LLM_TIMEOUT_MS",
+    "RATE_LIMIT_BURST",
+    "RATE_LIMIT_PER_S",
     "RECOMMENDER_TIMEOUT_MS",
+    "RESERVATION_TTL_S",
     "STALL_AT_REQUEST",
     "STALL_S",
     "TOKEN_MS",
     "TTFT_MS",
+    "WORKLOADS",
 )
 
 
