@@ -1,0 +1,14 @@
+#!/bin/sh
+# Copies the primary once, then follows it by streaming, asynchronously, and takes no writes.
+set -eu
+umask 077
+if [ ! -e "$PGDATA/copied" ]; then # a copy that broke off is begun again
+  until find "$PGDATA" -mindepth 1 -delete &&
+    pg_basebackup --pgdata="$PGDATA" --wal-method=stream --checkpoint=fast --write-recovery-conf \
+      --dbname="host=$PRIMARY user=$PGUSER application_name=$(hostname)"; do
+    sleep 1
+  done
+  chmod 0700 "$PGDATA"
+  touch "$PGDATA/copied"
+fi
+exec postgres -c hba_file=/etc/postgresql/pg_hba.conf
