@@ -82,7 +82,8 @@ async def serve() -> None:
     desk = Desk(redis_url, dsn, float(ttl_s), careless == "careless")
     while line := await asyncio.to_thread(sys.stdin.readline):
         name, *arguments = json.loads(line)
-        print(json.dumps(await getattr(desk, name)(*arguments)), flush=True)
+        sys.stdout.write(json.dumps(await getattr(desk, name)(*arguments)) + "\n")
+        sys.stdout.flush()
 
 
 asyncio.run(serve())
