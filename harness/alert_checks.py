@@ -1,14 +1,18 @@
-"""Alert objectives: whether an alert fired for the fault, in time, or kept quiet."""
+"""Alert objectives: whether an alert fired, arrived and resolved in time, or kept quiet."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
+from harness.alert_reach import Reach, State, reach
+from harness.alerting import AlertFacts
+from harness.detection import bounds, called_at, first_arrival, looks_of
 from harness.evidence import Evidence
 from harness.judge import Windows, unmet
-from harness.model import AlertExpectation, Check, Objective, Outcome, Unit
+from harness.model import AlertEvent, AlertExpectation, Check, Objective, Outcome, Unit
 from harness.scrapes import STALE_INTERVALS
 from harness.series_checks import MIN_COVERAGE
 from harness.slis import Series
@@ -19,7 +23,7 @@ LONGEST_HOLE_S = 5.0  #: an alert that matters does not come and go within this
 def alert_check(
     objective: Objective, condition: AlertExpectation, windows: Windows, evidence: Evidence
 ) -> Check:
-    """Whether an alert fired within its time after the fault, or never fired at all."""
+    """Whether an alert did in time what is awaited of it, or never fired at all."""
     series = evidence.alerts.get(condition.alert)
     if series is None or series.problem or not (series.points or series.left_out):
         why = (series.problem if series else "") or "it was not looked for"
@@ -27,7 +31,7 @@ def alert_check(
         return unmet(objective, "", code, f"alert {condition.alert}: {why}")
     firing = [t for t, value in series.points if value == 1]
     if condition.within_s is None:
-        return _quiet(objective, condition, series, firing, windows)
+        return _quiet(objective, condition, series, firing, windows, evidence)
     # What fires is to tell of a dead target: that it kept quiet about one is no excuse for it.
     dead = [(t, v) for t, v, code in series.left_out if code not in ("gap", "rule_failed")]
     watched = [*series.points, *dead]
@@ -37,21 +41,144 @@ def alert_check(
     proven = [f.proven_at for f in evidence.faults if f.proven_at is not None]
     if not proven:
         return unmet(objective, "", "fault_not_applied", "no fault was proven to count from")
-    onset = min(proven)
     called = min(f.called_at or f.intended_at for f in evidence.faults)
     if any(t < called for t in firing):
         because = "it fired already before the fault"
         return unmet(objective, "", "alert_fired_before", because, "Let it resolve first.")
-    if not firing:
-        watched_s = max(t for t, _ in watched) + series.step_s - onset
-        if watched_s < condition.within_s:
+    seen = _Seen(
+        series=series,
+        facts=evidence.alerting.get(condition.alert, AlertFacts()),
+        firing=firing,
+        onset=min(proven),
+        called=called,
+        healed=_healed_at(evidence),
+        ended=max(t for t, _ in watched) + series.step_s,
+    )
+    match condition.event:
+        case AlertEvent.FIRES:
+            return _fires(objective, condition.within_s, seen)
+        case AlertEvent.RESOLVES:
+            return _resolves(objective, condition.within_s, seen)
+        case AlertEvent.REACHES:
+            return _reaches(objective, condition, condition.within_s, seen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What there is to judge by; times are seconds since the epoch.
+
+    ``called`` is the injecting call and ``onset`` its proof; ``healed`` the proof of the last
+    heal, None without one; ``ended`` the last look.
+    """
+
+    series: Series
+    facts: AlertFacts
+    firing: Sequence[float]
+    onset: float
+    called: float
+    healed: float | None
+    ended: float
+
+
+def _healed_at(evidence: Evidence) -> float | None:
+    healed = [f.heal_proven_at for f in evidence.faults]
+    known = [at for at in healed if at is not None]
+    return max(known, default=None) if len(known) == len(healed) else None
+
+
+def _fires(objective: Objective, within_s: float, seen: _Seen) -> Check:
+    if not seen.firing:
+        watched_s = seen.ended - seen.onset
+        if watched_s < within_s:
             because = f"it had not fired {watched_s:.0f} s after the fault, when watching ended"
             return unmet(objective, "", "not_watched_long_enough", because, "Lengthen the phases.")
-        return _alert(objective, Outcome.FAIL, "never fired", None, condition.within_s)
-    seconds = max(0.0, min(firing) - onset)  # it may be quicker than the proof
-    outcome = Outcome.PASS if seconds <= condition.within_s else Outcome.FAIL
-    because = f"fired {seconds:.0f} s after the fault was proven"
-    return _alert(objective, outcome, because, seconds, condition.within_s)
+        slow = "" if seen.facts.timing is None else reach(seen.facts.timing, watched_s).because
+        because = f"never fired{': ' if slow else ''}{slow}"
+        return _alert(objective, Outcome.FAIL, because, None, within_s)
+    span = _since(seen.onset, *bounds(min(seen.firing), looks_of(seen.series), seen.series.step_s))
+    return _timed(objective, span, within_s, "fired {} after the fault was proven")
+
+
+def _resolves(objective: Objective, within_s: float, seen: _Seen) -> Check:
+    """Counted from the heal: an alert that goes on firing long after it is soon ignored."""
+    if not seen.firing:
+        because = "it never fired, so there was nothing to resolve"
+        return unmet(objective, "", "not_judged", because, "See why it kept quiet.")
+    if seen.healed is None:
+        return unmet(objective, "", "recovery_not_measured", "no heal was proven to count from")
+    last = max(seen.firing)
+    quiet = [t for t, _ in seen.series.points if t > last]
+    blind = [t for t, _, _ in seen.series.left_out if t > last]
+    if not quiet and blind:
+        because = "it fires no more, but its rule had nothing to go by to the end"
+        return unmet(objective, "", seen.series.left_out[-1][2], because)
+    if not quiet:
+        watched_s = seen.ended - seen.healed
+        if watched_s < within_s:
+            because = f"it still fired {watched_s:.0f} s after the heal, when watching ended"
+            return unmet(objective, "", "not_watched_long_enough", because, "Lengthen the phases.")
+        because = f"still fired {watched_s:.0f} s after the heal, when watching ended"
+        return _alert(objective, Outcome.FAIL, because, None, within_s)
+    span = _since(seen.healed, last, min(quiet))
+    return _timed(objective, span, within_s, "resolved {} after the heal was proven")
+
+
+def _reaches(
+    objective: Objective, condition: AlertExpectation, within_s: float, seen: _Seen
+) -> Check:
+    """An alert that fires and goes to nobody has told nobody."""
+    if seen.facts.unreceived:
+        remedy = "Run it on a stack with a receiver, or ask for `fires` alone."
+        return unmet(objective, "", "no_receiver", seen.facts.unreceived, remedy)
+    mine = (condition.alert, seen.facts.deliveries)
+    if first_arrival(*mine, -math.inf, seen.called, condition.channel):
+        because = f"it reached {condition.channel} already before the fault"
+        return unmet(objective, "", "alert_fired_before", because, "Let it resolve first.")
+    arrived = first_arrival(*mine, seen.called, math.inf, condition.channel)
+    if arrived is not None:
+        span = _since(seen.onset, arrived.low, arrived.high)
+        told = f"reached {condition.channel} {{}} after the fault was proven"
+        return _timed(objective, span, within_s, told)
+    watched_s = seen.ended - seen.onset
+    if watched_s < within_s:
+        because = f"it had not arrived {watched_s:.0f} s after the fault, when watching ended"
+        return unmet(objective, "", "not_watched_long_enough", because, "Lengthen the phases.")
+    because = f"never reached {condition.channel}{_instead(condition, seen)}"
+    return _alert(objective, Outcome.FAIL, because, None, within_s)
+
+
+def _instead(condition: AlertExpectation, seen: _Seen) -> str:
+    """What it did besides, which tells a rule that is broken from a route that is."""
+    refused = [d.problem for d in seen.facts.deliveries if d.problem]
+    if refused:
+        return f": what came was refused ({refused[0]})"
+    others = sorted({d.channel for d in seen.facts.deliveries} - {condition.channel})
+    if others:
+        return f"; it went to {', '.join(others)}"
+    return ", although it fired" if seen.firing else ": it never fired"
+
+
+def _since(start: float, low: float, high: float) -> tuple[float, float]:
+    """Seconds between; an alert may be quicker than the proof that is counted from."""
+    return max(0.0, low - start), max(0.0, high - start)
+
+
+def _timed(objective: Objective, span: tuple[float, float], limit_s: float, told: str) -> Check:
+    """Against its limit, by both ends of the interval."""
+    low_s, high_s = span
+    because = told.format(f"{high_s:.0f} s")
+    if low_s <= limit_s < high_s:
+        between = told.format(f"{low_s:.1f} to {high_s:.1f} s")
+        return replace(
+            unmet(objective, "", "straddles_limit", between, "Look more often, or allow more."),
+            observed=high_s,
+            low=low_s,
+            high=high_s,
+            limit=limit_s,
+            unit=Unit.SECONDS,
+        )
+    outcome = Outcome.PASS if high_s <= limit_s else Outcome.FAIL
+    return replace(_alert(objective, outcome, because, high_s, limit_s), low=low_s)
 
 
 def _quiet(
@@ -60,10 +187,16 @@ def _quiet(
     series: Series,
     firing: Sequence[float],
     windows: Windows,
+    evidence: Evidence,
 ) -> Check:
     """Whether it never fired, and could have: silence about a dead service proves nothing."""
     if firing:
         return _alert(objective, Outcome.FAIL, f"fired {len(firing)} s", None, None)
+    slow = watched_reach(condition.alert, evidence, windows)
+    if slow is not None and slow.state is State.CANNOT:
+        because = f"alert {condition.alert} could not have fired: {slow.because}"
+        remedy = "Lengthen the phases, or load rules with shorter windows for tests."
+        return unmet(objective, "", "alert_cannot_fire", because, remedy)
     heard = _heard(series.points, series.step_s, windows)
     blind = [t for t, _, _ in series.left_out if any(w.holds(t) for w in windows.values())]
     hole_s = longest_s(blind, series.step_s)
@@ -79,6 +212,19 @@ def _quiet(
     )
     remedy = "Let `up == 0` or `absent()` tell of dead targets, and judge users by the load."
     return unmet(objective, "", code, because, remedy)
+
+
+def watched_reach(alert: str, evidence: Evidence, windows: Windows) -> Reach | None:
+    """Whether an alert could fire in the time that it was watched for; None when nobody knows.
+
+    From the first injecting call to the end, and without a fault from the beginning.
+    """
+    facts = evidence.alerting.get(alert)
+    if facts is None or facts.timing is None or not windows:
+        return None
+    called = [called_at(f) for f in evidence.faults]
+    began = min(called, default=min(w.start for w in windows.values()))
+    return reach(facts.timing, max(0.0, max(w.end for w in windows.values()) - began))
 
 
 def longest_s(times: Sequence[float], step_s: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from harness.alerting import AlertFacts
 from harness.durability.ledger import Ledger
 from harness.durability.reconciliation import Found
 from harness.model import Activity, Event, FaultRecord, Scenario
@@ -16,6 +17,7 @@ ABORTED = "aborted"  # data: by, reason
 ERROR = "error"  # data: message
 CONDITION_TRIPPED = "abort_condition"  # data: text
 STEADY_STOPPED = "steady_stopped"  # data: outcome
+ALERTS_LIMITED = "alerts_limited"  # data: said
 METRICS_LOST = "metrics_lost"  # data: message
 LOAD_LOST = "load_lost"  # data: message
 RESTORED = "restored"  # data: clean, left
@@ -34,8 +36,9 @@ class Evidence:
     """What one run left behind.
 
     ``series`` holds each SLI; ``alerts`` the times at which each expected alert was seen
-    pending or firing, as series of 0 and 1; ``unreadable`` names undo entries that could
-    not be read. ``elsewhere`` says what the accepted runs that cannot be compared differ in.
+    firing, as series of 0 and 1, and ``alerting`` what is known of it besides; ``unreadable``
+    names undo entries that could not be read. ``elsewhere`` says what the accepted runs that
+    cannot be compared differ in.
     Of several ``repeats`` of a scenario the values are compared with the accepted runs
     together, after the last one. ``found`` is what was read back of each series of writes.
     """
@@ -45,6 +48,7 @@ class Evidence:
     samples: LoadSamples | None = None
     series: Mapping[str, Series] = field(default_factory=dict)
     alerts: Mapping[str, Series] = field(default_factory=dict)
+    alerting: Mapping[str, AlertFacts] = field(default_factory=dict)
     faults: tuple[FaultRecord, ...] = ()
     unreadable: tuple[str, ...] = ()
     activities: tuple[Activity, ...] = ()

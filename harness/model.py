@@ -149,12 +149,25 @@ class RecoveryLimit:
     sustained_s: float | None = None
 
 
+class AlertEvent(StrEnum):
+    """What is awaited of an alert: of the fault the first and last, of its heal the second."""
+
+    FIRES = "fires"
+    RESOLVES = "resolves"
+    REACHES = "reaches"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertExpectation:
-    """``alert X fires within 60s``; ``within_s`` None means that it must not fire at all."""
+    """``alert X fires within 60s``; ``within_s`` None means that it must not fire at all.
+
+    ``channel`` is where the alert must arrive when it ``reaches`` somebody: ``pagerduty``.
+    """
 
     alert: str
     within_s: float | None
+    event: AlertEvent = AlertEvent.FIRES
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

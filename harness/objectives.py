@@ -3,7 +3,8 @@
     objective := recovery | alert | growth | baseline | threshold
     recovery  := "recovery" ["of" NAME] "<" DURATION
                  ["from" ("injection" | "heal")] ["sustained" DURATION]
-    alert     := "alert" NAME ("fires" "within" DURATION | "does" "not" "fire")
+    alert     := "alert" NAME (awaited "within" DURATION | "does" "not" "fire")
+    awaited   := "fires" | "resolves" | "reaches" CHANNEL
     growth    := NAME "does" "not" "reach" QUANTITY "within" DURATION
     baseline  := NAME ["." STAT] ("<=" "baseline" "+" PERCENT | ">=" "baseline" "-" PERCENT) during
     threshold := NAME ["." STAT] OP QUANTITY [during | "at" "end" | "for" DURATION]
@@ -17,7 +18,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from harness.alerting import CHANNELS
 from harness.model import (
+    AlertEvent,
     AlertExpectation,
     BaselineThreshold,
     Condition,
@@ -114,7 +117,8 @@ def show(condition: Condition) -> str:
         case AlertExpectation():
             if condition.within_s is None:
                 return f"alert {condition.alert} does not fire"
-            return f"alert {condition.alert} fires within {show_duration(condition.within_s)}"
+            event = f"{condition.event} {condition.channel}".rstrip()
+            return f"alert {condition.alert} {event} within {show_duration(condition.within_s)}"
         case GrowthLimit():
             limit, within = show_quantity(condition.limit), show_duration(condition.within_s)
             return f"{condition.subject} does not reach {limit} within {within}"
@@ -147,9 +151,15 @@ def _recovery(tokens: _Tokens) -> RecoveryLimit:
 
 def _alert(tokens: _Tokens) -> AlertExpectation:
     name = tokens.word("the alert's name")
-    if tokens.one_of(("fires", "does")) == "fires":
+    said = tokens.one_of((*AlertEvent, "does"))
+    if said != "does":
+        event, channel = AlertEvent(said), ""
+        if event is AlertEvent.REACHES:
+            channel = tokens.one_of(CHANNELS)
         tokens.expect("within")
-        return AlertExpectation(alert=name, within_s=tokens.duration_s())
+        return AlertExpectation(
+            alert=name, within_s=tokens.duration_s(), event=event, channel=channel
+        )
     tokens.expect("not")
     tokens.expect("fire")
     return AlertExpectation(alert=name, within_s=None)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from harness.alerting import Delivery, RuleTiming
 from harness.descriptor import StackDescriptor
 from harness.durability.ledger import Ledger
 from harness.durability.reconciliation import Copy
@@ -164,6 +165,26 @@ class Metrics(Protocol):
         """1 while the alert fires, 0 while it does not, over a time range."""
         ...
 
+    def timing(self, name: str) -> RuleTiming | None:
+        """How soon an alert can fire; None when that is not known."""
+        ...
+
+    def pending(self, name: str, start: float, end: float) -> tuple[float, ...]:
+        """The times at which the alert was pending."""
+        ...
+
+
+class Receiver(Protocol):
+    """Where the notifications of alerts arrive."""
+
+    def deliveries(self, url: str) -> tuple[Delivery, ...]:
+        """Everything that arrived, by the clock of the run.
+
+        Raises:
+            MetricsError: It did not answer, or not as a receiver does.
+        """
+        ...
+
 
 class WriteStores(Protocol):
     """Where acknowledged writes are kept, and the ledger of them."""
@@ -230,3 +251,4 @@ class Lab:
     guards: Guards = field(default_factory=Guards)
     plan: Mapping[str, Any] = field(default_factory=dict)
     writes: WriteStores | None = None
+    receiver: Receiver | None = None

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_api_client.exceptions import PrometheusApiClientException
 
+from harness.alerting import RuleTiming
 from harness.errors import MetricsError
 from harness.prometheus_api import (
     SERVER_ERROR,
@@ -25,6 +26,7 @@ from harness.prometheus_api import (
 )
 from harness.promql import (
     Selector,
+    alternatives,
     expanded,
     fills_in,
     needed,
@@ -230,6 +232,43 @@ class Prometheus(PrometheusApi):
             step_s=step_s,
             warnings=tuple(dict.fromkeys(self._warnings)),
         )
+
+    def timings(self) -> dict[str, RuleTiming]:
+        """How soon each alert can fire; of several rules of one name, the one that is the first.
+
+        Raises:
+            MetricsError: The server did not answer, or not as Prometheus does.
+        """
+        try:
+            recorded, rules = self._recording_rules(), self._alert_rules()
+        except UNUSABLE as error:
+            raise self._silent("its rules") from error
+        found: dict[str, RuleTiming] = {}
+        for rule in rules:
+            timing = RuleTiming(
+                for_s=rule.for_s,
+                interval_s=rule.interval_s,
+                window_s=min(reach_s(part, recorded) for part in alternatives(rule.query)),
+            )
+            known = found.get(rule.name, timing)
+            found[rule.name] = min(timing, known, key=lambda one: one.surely_s)
+        return found
+
+    def timing(self, name: str) -> RuleTiming | None:
+        """How soon an alert can fire; None where there is no such rule, or nobody answers."""
+        try:
+            return self.timings().get(name)
+        except MetricsError:
+            return None  # what it is worth is judged by its series, which say why
+
+    def pending(self, name: str, start: float, end: float) -> tuple[float, ...]:
+        """The steps at which an alert waited for its ``for`` to be over."""
+        query = f'max(ALERTS{{alertname={json.dumps(name)},alertstate="pending"}})'
+        try:
+            found = self._range(query, start, end, self.interval_s())
+        except UNUSABLE:
+            return ()  # see `timing`
+        return tuple(t for t, value in (points_of(found[0]) if found else ()) if value == 1)
 
     def _blind(
         self,

@@ -42,13 +42,18 @@ Rule = tuple[str, float]  # what a recording rule asks, and how often, seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRule:
-    """One alerting rule as the server has it; ``health`` is ok, err or unknown."""
+    """One alerting rule as the server has it; ``health`` is ok, err or unknown.
+
+    ``for_s`` is how long its condition must hold, ``interval_s`` how often it is evaluated.
+    """
 
     name: str
     query: str
     health: str
     last_error: str
     group: str
+    for_s: float = 0.0
+    interval_s: float = 0.0
 
 
 class PrometheusApi:
@@ -130,6 +135,8 @@ class PrometheusApi:
                 health=rule["health"],
                 last_error=rule.get("lastError", ""),
                 group=group["name"],
+                for_s=float(rule.get("duration", 0.0)),
+                interval_s=float(group.get("interval", 0.0)),
             )
             for group in groups
             for rule in group["rules"]

@@ -104,6 +104,18 @@ def selectors(query: str) -> tuple[Selector, ...]:
     return tuple(found)
 
 
+def alternatives(query: str) -> tuple[str, ...]:
+    """The parts of a query any of which will do: what `or` joins outside of every bracket."""
+    found, depth = [""], 0
+    for kind, text in _tokens(query):
+        depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(text, 0)
+        if depth == 0 and kind == "name" and text.lower() == "or":
+            found.append("")
+        else:
+            found[-1] += text
+    return tuple(part.strip() for part in found)
+
+
 def fills_in(query: str) -> bool:
     """Whether the query has a constant ready for where there is no data: ``or vector(0)``."""
     text = "".join(t if k != "blank" else " " for k, t in _tokens(query))

@@ -16,8 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from harness.alert_checks import watched_reach
+from harness.alerting import AlertFacts
 from harness.arrival_text import show
 from harness.baseline import Difference
+from harness.detection import Detection, Span, detections
 from harness.durability_checks import Account, account_of
 from harness.errors import ExitCode
 from harness.evidence import Evidence
@@ -39,7 +42,7 @@ from harness.waiver_checks import Standing, standings
 from harness.waivers import Waiver
 from harness.witnesses import Comparison, comparisons
 
-SCHEMA_VERSION = "1.2.0"
+SCHEMA_VERSION = "1.3.0"
 QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999}
 
 
@@ -77,7 +80,7 @@ def document(
         "recovery": [_recovery(r) for r in recoveries],
         "load": _load(evidence.samples, windows),
         "durability": [_durability(account_of(evidence, s)) for s in evidence.scenario.durability],
-        "alerts": _alerts(evidence),
+        "alerts": _alerts(evidence, windows),
         "witnesses": [_witness(c) for c in comparisons(evidence, windows)],
         "baseline": {
             "compared_with": list(facts.compared_with),
@@ -325,26 +328,52 @@ def _witness(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _alerts(evidence: Evidence) -> list[dict[str, Any]]:
-    found = []
+def _alerts(evidence: Evidence, windows: Windows) -> list[dict[str, Any]]:
+    """One entry of each alert that an objective names."""
+    conditions = [o.condition for o in evidence.scenario.objectives]
+    named = [c for c in conditions if isinstance(c, AlertExpectation)]
+    expected = {c.alert for c in named if c.within_s is not None}
+    return [
+        _alert(name, name in expected, evidence, windows)
+        for name in dict.fromkeys(c.alert for c in named)
+    ]
+
+
+def _alert(name: str, expected: bool, evidence: Evidence, windows: Windows) -> dict[str, Any]:
     onset = min((f.proven_at for f in evidence.faults if f.proven_at is not None), default=None)
-    for objective in evidence.scenario.objectives:
-        condition = objective.condition
-        if not isinstance(condition, AlertExpectation):
-            continue
-        series = evidence.alerts.get(condition.alert)
-        points = () if series is None else series.points
-        firing = [t for t, value in points if value == 1]
-        fired_at = min(firing, default=None)
-        resolved_at = min((t for t, v in points if firing and t > max(firing)), default=None)
-        to_fire = None if fired_at is None or onset is None else fired_at - onset
-        found.append(
-            {
-                "name": condition.alert,
-                "expected": condition.within_s is not None,
-                "fired_at": iso(fired_at),
-                "seconds_to_fire": number(to_fire),
-                "resolved_at": iso(resolved_at),
-            }
-        )
-    return found
+    series = evidence.alerts.get(name)
+    points = () if series is None else series.points
+    firing = [t for t, value in points if value == 1]
+    fired_at = min(firing, default=None)
+    resolved_at = min((t for t, v in points if firing and t > max(firing)), default=None)
+    facts = evidence.alerting.get(name, AlertFacts(unreceived="it was not asked for"))
+    found = watched_reach(name, evidence, windows)
+    return {
+        "name": name,
+        "expected": expected,
+        "fired_at": iso(fired_at),
+        "seconds_to_fire": number(None if fired_at is None or onset is None else fired_at - onset),
+        "resolved_at": iso(resolved_at),
+        "for_s": None if facts.timing is None else number(facts.timing.for_s),
+        "interval_s": None if facts.timing is None else number(facts.timing.interval_s),
+        "window_s": None if facts.timing is None else number(facts.timing.window_s),
+        "can_fire": None if found is None else str(found.state),
+        "limits": "" if found is None else found.because,
+        "unreceived": facts.unreceived,
+        "detection": [_detection(d) for d in detections(name, evidence)],
+    }
+
+
+def _detection(found: Detection) -> dict[str, Any]:
+    return {
+        "fault": found.fault,
+        "state": found.state,
+        "pending": _span(found.pending),
+        "firing": _span(found.firing),
+        "received": _span(found.received),
+        "channel": found.channel,
+    }
+
+
+def _span(span: Span | None) -> dict[str, float | None] | None:
+    return None if span is None else {"low": number(span.low), "high": number(span.high)}

@@ -50,7 +50,8 @@ def run(lab: Lab, baselines: tuple[BaselineRun, ...] = ()) -> Evidence:
         InvalidError: The request was wrong; nothing was started.
     """
     asked = (lab.scenario, lab.clock, lab.stop)
-    return _Run(lab, baselines, ReadBack(lab.writes, *asked), Scraping(lab.metrics, *asked)).go()
+    scraping = Scraping(lab.metrics, *asked, receiver=lab.receiver)
+    return _Run(lab, baselines, ReadBack(lab.writes, *asked), scraping).go()
 
 
 @dataclass(slots=True)
@@ -126,6 +127,11 @@ class _Run:
         self.load_url = entry(stack, self.lab.scenario.load.service)
         self.writes.mark(stack)
         self.scraping.attach(stack)
+        if self.scraping.limits:
+            self._event(kinds.ALERTS_LIMITED, said=list(self.scraping.limits))
+            for text in self.scraping.limits:
+                shown = Progress(phase=self.phase, elapsed_s=0.0, planned_s=None, note=text)
+                self.lab.watcher.show(shown)
 
     # -- 4
 
@@ -346,6 +352,7 @@ class _Run:
             samples=self.lab.load.samples() if self.load_started else None,
             series=dict(self.scraping.series),
             alerts=dict(self.scraping.alerts),
+            alerting=dict(self.scraping.alerting),
             faults=self.lab.faults.records() if self.prepared else (),
             unreadable=self.restoration.unreadable,
             activities=self.lab.chaos.activities(),

@@ -4,6 +4,10 @@ Each SLI that is a ratio (``good`` or ``bad`` and ``total``) and has a limit in 
 recording rules of its error ratio over seven windows and two alerts on how fast it burns its
 error budget, each on a long and a short window: Google's Site Reliability Workbook, chapter 5,
 "Multiwindow, Multi-Burn-Rate Alerts", table 5-8.
+
+A run lasts minutes, and those windows hours. For a test stack every window, and the period of
+the SLO with them, can be divided by one number: the burn rates stay the same. Such rules have
+other names and labels, so that nobody takes them for those of production.
 """
 
 from __future__ import annotations
@@ -14,12 +18,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.model import Op, Phase, Scenario, Threshold, Unit
-from harness.promql import over
+from harness.promql import duration_s, over
 from harness.slis import Sli
+from harness.units import show_duration
 
 PERIOD_S = 30 * 86_400.0
 RECORD = "slo:sli_error:ratio_rate"
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+SCALED_INTERVAL = "1s"  # the shortest scaled windows are seconds
 HOUR_S = 3600.0
 
 
@@ -48,6 +54,9 @@ BURNS = (
     Burn(severity="ticket", budget=0.10, long="3d", long_s=72 * HOUR_S, short="6h"),
 )
 
+#: Pages and tickets have names of their own: they go different ways, and end at different times.
+PACES = {"page": "Fast", "ticket": "Slow"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -62,13 +71,58 @@ class Rules:
         return not self.document["groups"]
 
 
-def rules_of(scenario: Scenario, period_s: float = PERIOD_S) -> Rules:
-    """The rules of every SLI of a scenario that they can be made of.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slo:
+    """What the rules of one scenario are made with.
 
-    Args:
-        scenario: Whose SLIs and objectives.
-        period_s: The window of the SLO, over which its error budget is counted.
+    ``period_s`` is the window of the SLO, over which its error budget is counted; ``scale``
+    what every window is divided by (1: as in production); ``runbook`` goes with each alert.
     """
+
+    scenario: Scenario
+    period_s: float = PERIOD_S
+    scale: int = 1
+    runbook: str = ""
+
+    @property
+    def name(self) -> str:
+        """The beginning of the names of its groups."""
+        return (
+            f"slo-{self.scenario.name}" if self.scale == 1 else f"slo-scaled-{self.scenario.name}"
+        )
+
+    def window(self, text: str) -> str:
+        """A window of the workbook as it is here."""
+        if self.scale == 1:
+            return text
+        milliseconds = round(duration_s(text) * 1000 / self.scale)
+        if milliseconds % 1000:
+            return f"{milliseconds}ms"
+        return show_duration(milliseconds / 1000)
+
+    @property
+    def period(self) -> str:
+        """The window of the SLO in words."""
+        seconds = self.period_s / self.scale
+        return f"{seconds / 86_400:g} days" if seconds >= 86_400 else show_duration(round(seconds))
+
+    def labels(self, sli: Sli) -> dict[str, str]:
+        """What tells the series and alerts of one SLI from others."""
+        found = {"slo": sli.name, "scenario": self.scenario.name}
+        return found if self.scale == 1 else {**found, "scale": str(self.scale)}
+
+    def group(self, name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
+        """A group of rules."""
+        if self.scale == 1:
+            return {"name": name, "rules": rules}
+        return {"name": name, "interval": SCALED_INTERVAL, "rules": rules}
+
+
+def rules_of(
+    scenario: Scenario, period_s: float = PERIOD_S, *, scale: int = 1, runbook: str = ""
+) -> Rules:
+    """The rules of every SLI of a scenario that they can be made of; see :class:`Slo`."""
+    slo = Slo(scenario=scenario, period_s=period_s, scale=scale, runbook=runbook)
     groups: list[dict[str, Any]] = []
     left_out: list[str] = []
     for sli in scenario.slis.values():
@@ -81,16 +135,16 @@ def rules_of(scenario: Scenario, period_s: float = PERIOD_S) -> Rules:
             left_out.append(f"{sli.name}: a target of {target:.6g} leaves no error budget to burn")
         else:
             try:
-                recording = [_recording(sli, scenario, window) for window in WINDOWS]
+                recording = [_recording(sli, slo, slo.window(window)) for window in WINDOWS]
             except ValueError as error:
                 left_out.append(f"{sli.name}: its query does not go over other windows: {error}")
                 continue
-            name = f"slo-{scenario.name}-{sli.name}"
-            alerts, silent = _alerts(sli, scenario, target, period_s)
+            name = f"{slo.name}-{sli.name}"
+            alerts, silent = _alerts(sli, slo, target)
             left_out += silent
-            groups.append({"name": f"{name}-ratios", "rules": recording})
+            groups.append(slo.group(f"{name}-ratios", recording))
             if alerts:
-                groups.append({"name": f"{name}-alerts", "rules": alerts})
+                groups.append(slo.group(f"{name}-alerts", alerts))
     return Rules(document={"groups": groups}, left_out=tuple(left_out))
 
 
@@ -111,66 +165,63 @@ def _target(sli: Sli, scenario: Scenario) -> float | None:
     return max(limits) if sli.good else round(1 - min(limits), 12)
 
 
-def _labels(sli: Sli, scenario: Scenario) -> dict[str, str]:
-    return {"slo": sli.name, "scenario": scenario.name}
-
-
-def _recording(sli: Sli, scenario: Scenario, window: str) -> dict[str, Any]:
+def _recording(sli: Sli, slo: Slo, window: str) -> dict[str, Any]:
     """The share of bad events; what nobody counted is 0 while there was anything to count."""
     part, total = over(sli.good or sli.bad, window), over(sli.total, window)
     share = f"(({part}) or 0 * ({total})) / ({total})"
     return {
         "record": f"{RECORD}{window}",
         "expr": f"1 - {share}" if sli.good else share,
-        "labels": _labels(sli, scenario),
+        "labels": slo.labels(sli),
     }
 
 
-def _alerts(
-    sli: Sli, scenario: Scenario, target: float, period_s: float
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _alerts(sli: Sli, slo: Slo, target: float) -> tuple[list[dict[str, Any]], list[str]]:
     """One alert a severity, and the burn rates that could never be reached."""
     allowed = round(1 - target, 12)
     found, silent = [], []
     for severity in dict.fromkeys(burn.severity for burn in BURNS):
         burns = [b for b in BURNS if b.severity == severity]
-        able = [b for b in burns if b.rate(period_s) * allowed < 1]
+        able = [b for b in burns if b.rate(slo.period_s) * allowed < 1]
         silent += [
-            f"{sli.name}: {b.budget:.0%} of the budget within {b.long} would need more errors than "
-            "there are requests, so no alert asks for it"
+            f"{sli.name}: {b.budget:.0%} of the budget within {slo.window(b.long)} would need more "
+            "errors than there are requests, so no alert asks for it"
             for b in burns
             if b not in able
         ]
         if able:
-            found.append(_alert(sli, scenario, severity, able, target, period_s))
+            found.append(_alert(sli, slo, severity, able, target))
     return found, silent
 
 
-def _alert(
-    sli: Sli, scenario: Scenario, severity: str, burns: list[Burn], target: float, period_s: float
-) -> dict[str, Any]:
-    labels = _labels(sli, scenario)
+def _alert(sli: Sli, slo: Slo, severity: str, burns: list[Burn], target: float) -> dict[str, Any]:
+    labels = slo.labels(sli)
     matchers = ",".join(f'{key}="{value}"' for key, value in labels.items())
     allowed = round(1 - target, 12)
-    parts = [" and ".join(_above(b, matchers, allowed, period_s)) for b in burns]
-    rates = " or ".join(f"{b.rate(period_s):g}x over {b.long} and {b.short}" for b in burns)
+    parts = [" and ".join(_above(b, slo, matchers, allowed)) for b in burns]
+    rates = " or ".join(
+        f"{b.rate(slo.period_s):g}x over {slo.window(b.long)} and {slo.window(b.short)}"
+        for b in burns
+    )
+    scaled = "" if slo.scale == 1 else "Scaled"
     return {
-        "alert": f"{_camel(sli.name)}ErrorBudgetBurn",
+        "alert": f"{_camel(sli.name)}ErrorBudgetBurn{PACES[severity]}{scaled}",
         "expr": " or ".join(f"({part})" for part in parts),
         "labels": {**labels, "severity": severity},
         "annotations": {
             "summary": f"{sli.name} burns its error budget too fast.",
             "description": (
-                f"The target is {target:.10g} over {period_s / 86_400:g} days; errors are "
+                f"The target is {target:.10g} over {slo.period}; errors are "
                 f"{{{{ $value | humanizePercentage }}}}, and the budget burns at {rates}."
             ),
+            **({"runbook": slo.runbook} if slo.runbook else {}),
         },
     }
 
 
-def _above(burn: Burn, matchers: str, allowed: float, period_s: float) -> Iterator[str]:
-    for window in (burn.long, burn.short):
-        yield f"{RECORD}{window}{{{matchers}}} > {burn.rate(period_s):g} * {allowed:g}"
+def _above(burn: Burn, slo: Slo, matchers: str, allowed: float) -> Iterator[str]:
+    for window in map(slo.window, (burn.long, burn.short)):
+        yield f"{RECORD}{window}{{{matchers}}} > {burn.rate(slo.period_s):g} * {allowed:g}"
 
 
 def _camel(name: str) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from harness.alerting import AlertFacts, Delivery, RuleTiming
 from harness.durability.reconciliation import Copy, Found
 from harness.durability.stores import stored_ledger
 from harness.errors import InvalidError, StoreError
@@ -160,6 +161,7 @@ def save_evidence(folder: RunFolder, evidence: Evidence) -> None:
     series = {
         "slis": {name: _series_out(s) for name, s in evidence.series.items()},
         "alerts": {name: _series_out(s) for name, s in evidence.alerts.items()},
+        "alerting": {name: asdict(facts) for name, facts in evidence.alerting.items()},
     }
     faults = {
         "records": [asdict(f) for f in evidence.faults],
@@ -205,6 +207,7 @@ def load_evidence(
             samples=samples,
             series={name: _series_in(name, s) for name, s in series["slis"].items()},
             alerts={name: _series_in(name, s) for name, s in series["alerts"].items()},
+            alerting={n: _facts_in(f) for n, f in series.get("alerting", {}).items()},
             faults=tuple(FaultRecord(**f) for f in faults["records"]),
             unreadable=tuple(faults["unreadable"]),
             activities=tuple(Activity(**a) for a in faults["activities"]),
@@ -351,6 +354,15 @@ def _series_in(name: str, raw: Mapping[str, Any]) -> Series:
         warnings=tuple(raw["warnings"]),
         problem=raw["problem"],
         problem_code=raw["problem_code"],
+    )
+
+
+def _facts_in(raw: Mapping[str, Any]) -> AlertFacts:
+    return AlertFacts(
+        timing=None if raw["timing"] is None else RuleTiming(**raw["timing"]),
+        pending=tuple(raw["pending"]),
+        deliveries=tuple(Delivery(**one) for one in raw["deliveries"]),
+        unreceived=raw["unreceived"],
     )
 
 

@@ -16,7 +16,7 @@ from harness.errors import InvalidError
 from harness.model import Scenario
 from harness.promql import over
 from harness.scenario import parse
-from harness.slo_rules import BURNS, WINDOWS, rules_of
+from harness.slo_rules import BURNS, PACES, WINDOWS, rules_of
 from harness.stacks.provision import locate
 from harness.store import scenario_text
 
@@ -95,13 +95,14 @@ def test_promtool_would_have_said_it(tmp_path: Path) -> None:
     assert done.returncode != 0
 
 
-def at(minutes: int, severities: list[str]) -> dict[str, Any]:
-    """Which alerts are expected at a time, and no others."""
-    labels = {"slo": "served", "scenario": "shop"}
+def at(when: str, severity: str, *, on: bool, **labels: str) -> dict[str, Any]:
+    """Whether one alert is expected at a time."""
+    told = {"slo": "served", "scenario": "shop", "severity": severity, **labels}
+    scaled = "Scaled" if labels else ""
     return {
-        "eval_time": f"{minutes}m",
-        "alertname": "ServedErrorBudgetBurn",
-        "exp_alerts": [{"exp_labels": {**labels, "severity": s}} for s in severities],
+        "eval_time": when,
+        "alertname": f"ServedErrorBudgetBurn{PACES[severity]}{scaled}",
+        "exp_alerts": [{"exp_labels": told}] if on else [],
     }
 
 
@@ -144,8 +145,9 @@ def test_prometheus_fires_when_the_budget_burns(
                     for code, values in series
                 ],
                 "alert_rule_test": [
-                    at(minute, [name for name, on in (("page", page), ("ticket", ticket)) if on])
+                    at(f"{minute}m", severity, on=on)
                     for minute, page, ticket in moments
+                    for severity, on in (("page", page), ("ticket", ticket))
                 ],
             }
         ],

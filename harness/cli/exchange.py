@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from harness.alert_reach import planned_s, reach, said
 from harness.cli import words
 from harness.cli.project import parse_one
 from harness.errors import ExitCode, InvalidError
@@ -49,7 +50,37 @@ def fragment(found: Imported) -> str:
     return text + "".join(f"# {' '.join(line.split())}\n" for line in told)
 
 
-def slo_rules(file: Path, profile: str | None, period: str, output: str) -> int:
+def slo_reach(file: Path, profile: str | None, prometheus: str, output: str) -> int:
+    """Print each alert of a Prometheus that is too slow for a scenario.
+
+    Raises:
+        InvalidError: How long the scenario takes is not known.
+        MetricsError: Prometheus did not answer.
+    """
+    # requests and the client take a while to import, and the other verbs need neither.
+    from harness.prometheus import Prometheus  # noqa: PLC0415
+
+    watched_s = planned_s(parse_one(file, profile, ()))
+    if watched_s is None:
+        raise InvalidError(
+            f"How long the experiment of {file} holds its fault is not known.",
+            "Give it as `with: {hold: 30s}`.",
+        )
+    server = Prometheus()
+    server.attach(prometheus)
+    found = {name: reach(timing, watched_s) for name, timing in server.timings().items()}
+    if output == "json":
+        told = [{"alert": n, "state": r.state, "because": r.because} for n, r in found.items()]
+        words.say(json.dumps({"watched_s": watched_s, "alerts": told}, indent=2))
+        return ExitCode.PASS
+    for name, one in found.items():
+        words.say(said(name, one) or f"alert {name} can fire")
+    return ExitCode.PASS
+
+
+def slo_rules(
+    file: Path, profile: str | None, period: str, output: str, *, scale: int = 1, runbook: str = ""
+) -> int:
     """Print the Prometheus rules of a scenario's ratio SLIs.
 
     Raises:
@@ -58,7 +89,7 @@ def slo_rules(file: Path, profile: str | None, period: str, output: str) -> int:
     period_s = _seconds(period, "--period")
     if period_s < SHORTEST_PERIOD_S:
         raise InvalidError(f"--period {period} is shorter than the 7d that burn rates need.")
-    rules = rules_of(parse_one(file, profile, ()), period_s)
+    rules = rules_of(parse_one(file, profile, ()), period_s, scale=scale, runbook=runbook)
     for text in rules.left_out:
         words.note(f"no rule: {text}")
     if rules.empty:

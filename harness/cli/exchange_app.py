@@ -39,12 +39,29 @@ def slo_rules(
     file: Annotated[Path, typer.Argument(help="Scenario file.")],
     profile: Annotated[str | None, typer.Option(help="Overlay under `profiles:` to apply.")] = None,
     period: Annotated[str, typer.Option(help="Window of the SLO.")] = "30d",
+    scale: Annotated[
+        int, typer.Option(help="Divide every window by this, for a test stack.", min=1, max=60)
+    ] = 1,
+    runbook: Annotated[str, typer.Option(help="Where each alert's annotation leads.")] = "",
     output: Output = Form.TEXT,
 ) -> int:
     """Print Prometheus rules: error ratios and burn-rate alerts of the scenario's ratio SLIs."""
     from harness.cli import exchange
 
-    return exchange.slo_rules(file, profile, period, output)
+    return exchange.slo_rules(file, profile, period, output, scale=scale, runbook=runbook)
+
+
+@slo_app.command("reach")
+def slo_reach(
+    file: Annotated[Path, typer.Argument(help="Scenario file.")],
+    prometheus: Annotated[str, typer.Option(help="Address of a Prometheus with the rules.")],
+    profile: Annotated[str | None, typer.Option(help="Overlay under `profiles:` to apply.")] = None,
+    output: Output = Form.TEXT,
+) -> int:
+    """Say which alerts of a Prometheus cannot fire within the time that a scenario takes."""
+    from harness.cli import exchange
+
+    return exchange.slo_reach(file, profile, prometheus, output)
 
 
 def export(

@@ -33,6 +33,7 @@ from harness.load.locust import LocustLoad
 from harness.model import Scenario
 from harness.ports import Lab, Progress
 from harness.prometheus import Prometheus
+from harness.received import HttpReceiver
 from harness.redaction import Redactor
 from harness.report.live import make_view
 from harness.run import run
@@ -242,6 +243,7 @@ def execute(
                 watcher=_Watcher(view, kept),
                 guards=allowed.guards,
                 writes=WriteStores(folder.path / store.WRITES, kept.text),
+                receiver=HttpReceiver(time.time),
             )
             # What is judged is what is stored, so that judging again gives the same.
             lived = replace(run(lab, known), elsewhere=elsewhere, repeats=request.repeat)

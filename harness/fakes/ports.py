@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from harness.alerting import RuleTiming
 from harness.arrivals import constant
 from harness.descriptor import StackDescriptor
 from harness.errors import LoadError, StoreError
@@ -257,6 +258,14 @@ class FakeMetrics:
     def alert(self, name: str, start: float, end: float) -> Series:
         """Fires while a fault is on."""
         return self._series(name, start, end)
+
+    def timing(self, name: str) -> RuleTiming | None:
+        """As the world has it."""
+        return self.world.timing
+
+    def pending(self, name: str, start: float, end: float) -> tuple[float, ...]:
+        """Never: it fires at once."""
+        return ()
 
     def _points(self, start: float, end: float) -> tuple[tuple[float, float], ...]:
         seconds = np.arange(np.ceil(start), np.floor(end) + 1)

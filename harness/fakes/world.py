@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from harness.alerting import RuleTiming
 from harness.descriptor import Edge, Service, StackDescriptor
 from harness.durability.ledger import Ledger
 from harness.durability.reconciliation import Copy
@@ -72,6 +73,7 @@ class World:
     disk_full: bool = False
     query_problem: str | None = None
     series_problem: str = ""
+    timing: RuleTiming | None = None
     load_problem: str | None = None
     loaded_url: str = ""
     ledger: Ledger | None = None

@@ -24,6 +24,7 @@ class PlainView:
         self._now = now
         self._next_s: float | None = None
         self._faults: tuple[str, ...] = ()
+        self._note = ""
         self._say(STOP)
 
     def phase(self, name: str, planned_s: float | None) -> None:
@@ -42,6 +43,9 @@ class PlainView:
             if fault not in faults:
                 self._say(f"fault over: {fault}")
         self._faults = faults
+        if view["note"] not in ("", self._note):
+            self._say(f"note: {clean(view['note'])}")
+        self._note = view["note"]
         elapsed = self._now().timestamp()
         if self._next_s is None:
             self._next_s = elapsed + EVERY_S

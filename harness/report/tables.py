@@ -259,6 +259,44 @@ def alerts(result: Result) -> Table:
     return Table(title="Alerts", header=header, rows=rows, right=frozenset((3,)))
 
 
+def detection(result: Result) -> Table:
+    """Time to detect each fault, by each alert; a dash for what is not known."""
+    targets = {f["id"]: f"{f['kind']} on {f['target']}" for f in result["faults"]}
+    rows = tuple(
+        (
+            clean(a["name"]),
+            clean(targets.get(d["fault"], d["fault"])),
+            d["state"].replace("_", " "),
+            *(_seconds(d[key]) for key in ("pending", "firing", "received")),
+            clean(d["channel"] or (NOTHING if a["unreceived"] else "nowhere")),
+        )
+        for a in result["alerts"]
+        for d in a["detection"]
+    )
+    header = ("alert", "fault", "outcome", "pending", "firing", "received", "by")
+    return Table(title="Time to detect", header=header, rows=rows, right=frozenset((3, 4, 5)))
+
+
+def alert_limits(result: Result) -> Table:
+    """Each alert that could not have fired in this run, or only of a strong fault."""
+    words = {"diluted": "may be too slow", "cannot": "cannot fire"}
+    rows = tuple(
+        (clean(a["name"]), words[a["can_fire"]], clean(a["limits"]))
+        for a in result["alerts"]
+        if a["can_fire"] in words
+    )
+    return Table(
+        title="Alerts that are slow for this run", header=("alert", "it", "why"), rows=rows
+    )
+
+
+def _seconds(span: Result | None) -> str:
+    if span is None:
+        return NOTHING
+    low, high = span["low"], span["high"]
+    return f"{high:.1f} s" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f} s"
+
+
 _WRITES = ("acknowledged", "lost", "duplicated", "corrupted", "reordered", "unknown")
 
 
@@ -298,5 +336,6 @@ def _rpo(series: Result) -> str:
 
 def details(result: Result) -> tuple[Table, ...]:
     """Every table but the checks, in reading order, those with something in them."""
-    makers = (waivers, phases, faults, recovery, durability, baseline, witnesses, alerts)
+    alarms = (alerts, detection, alert_limits)
+    makers = (waivers, phases, faults, recovery, durability, baseline, witnesses, *alarms)
     return tuple(table for table in (make(result) for make in makers) if table.rows)

@@ -24,6 +24,8 @@ from harness.scenario.fields import (
 OBJECTIVE_HELP = (
     "One line: `name.stat < limit during phase, …`, `sli < limit at end`, "
     "`recovery of name < 30s from heal sustained 10s`, `alert Name fires within 60s`, "
+    "`alert Name resolves within 60s` (counted from the heal), "
+    "`alert Name reaches pagerduty within 60s` (or slack, teams), "
     "`alert Name does not fire`, `sli does not reach 512MB within 24h`, or "
     "`name.stat <= baseline +15% during steady` (`>= baseline -15%` for what should be high). "
     "Load statistics: p50, p95, p99, p999 (any quantile), errors, availability, degraded, "

@@ -26,6 +26,7 @@ DEFECTS: Mapping[str, str] = {
     "orders-worker: takes stock that is not there",
     "ack-before-commit": "control-api: acknowledges a plan before it is in the database",
     "claim-without-lock": "control-api: two executors may take the same plan, and both execute it",
+    "alert-misrouted": "alertmanager: severities of another name go on call, so nobody is woken",
     "stall": "gateway: request STALL_AT_REQUEST blocks the event loop once for STALL_S seconds",
 }
 

@@ -115,6 +115,9 @@ REPLICATION_LAG = Gauge(
 CONSUMER_LAG = Gauge(
     "kafka_consumer_lag", "Records that wait, of the partitions read here.", ("topic", "partition")
 )
+ALERTS_RECEIVED = Counter(
+    "alerts_received", "Notifications that arrived, by what they say.", ("channel", "outcome")
+)
 
 
 def measuring(service: str) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:

@@ -430,6 +430,22 @@ FIXED: dict[str, Any] = {
             "fired_at": "2026-11-21T08:01:09.400000Z",
             "seconds_to_fire": 9.0,
             "resolved_at": None,
+            "for_s": 2.0,
+            "interval_s": 1.0,
+            "window_s": 10.0,
+            "can_fire": "can",
+            "limits": "",
+            "unreceived": "",
+            "detection": [
+                {
+                    "fault": "f1",
+                    "state": "detected",
+                    "pending": {"low": 6.0, "high": 7.0},
+                    "firing": {"low": 8.0, "high": 9.0},
+                    "received": {"low": 9.11, "high": 9.12},
+                    "channel": "pagerduty",
+                }
+            ],
         }
     ],
     "witnesses": [],

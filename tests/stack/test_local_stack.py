@@ -29,7 +29,10 @@ pytestmark = pytest.mark.stack
 T = TypeVar("T")
 
 LIMIT_S = 30.0
-SERVICES = {"prometheus", "alertmanager", "toxiproxy", "llm-gateway", "recommender", "gateway"}
+SERVICES = {
+    *("prometheus", "alertmanager", "toxiproxy", "llm-gateway", "recommender", "gateway"),
+    "receiver",
+}
 
 
 def eventually(get: Callable[[], T], until: Callable[[T], bool], what: str) -> T:
