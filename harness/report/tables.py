@@ -268,7 +268,7 @@ def detection(result: Result) -> Table:
             clean(targets.get(d["fault"], d["fault"])),
             d["state"].replace("_", " "),
             *(_seconds(d[key]) for key in ("pending", "firing", "received")),
-            clean(d["channel"] or (NOTHING if a["unreceived"] else "nowhere")),
+            clean(d["channel"] or NOTHING),
         )
         for a in result["alerts"]
         for d in a["detection"]

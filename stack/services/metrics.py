@@ -115,6 +115,20 @@ REPLICATION_LAG = Gauge(
 CONSUMER_LAG = Gauge(
     "kafka_consumer_lag", "Records that wait, of the partitions read here.", ("topic", "partition")
 )
+# Labelled, all of them: a gauge without a label would be 0 in services that know no Kafka.
+KAFKA_UP = Gauge("kafka_up", "Whether any broker answered.", ("cluster",))
+KAFKA_BROKER_UP = Gauge("kafka_broker_up", "Whether this broker answered.", ("address",))
+KAFKA_BROKERS = Gauge("kafka_brokers", "Brokers in the cluster, as they say.", ("cluster",))
+KAFKA_UNDER_REPLICATED = Gauge(
+    "kafka_topic_partition_under_replicated_partition",
+    "Whether a replica is not in sync.",
+    ("topic", "partition"),
+)
+KAFKA_GROUP_LAG = Gauge(
+    "kafka_consumergroup_lag",
+    "Records that wait for a group.",
+    ("consumergroup", "topic", "partition"),
+)
 ALERTS_RECEIVED = Counter(
     "alerts_received", "Notifications that arrived, by what they say.", ("channel", "outcome")
 )
