@@ -131,7 +131,8 @@ def _reaches(
         remedy = "Run it on a stack with a receiver, or ask for `fires` alone."
         return unmet(objective, "", "no_receiver", seen.facts.unreceived, remedy)
     mine = (condition.alert, seen.facts.deliveries)
-    if first_arrival(*mine, -math.inf, seen.called, condition.channel):
+    earlier = first_arrival(*mine, -math.inf, seen.called, condition.channel)
+    if earlier is not None and earlier.high < seen.called:
         because = f"it reached {condition.channel} already before the fault"
         return unmet(objective, "", "alert_fired_before", because, "Let it resolve first.")
     arrived = first_arrival(*mine, seen.called, math.inf, condition.channel)

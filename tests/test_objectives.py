@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tests.builders  # noqa: F401 - sets hypothesis up
+from harness.alerting import CHANNELS
 from harness.model import (
+    AlertEvent,
     AlertExpectation,
     BaselineThreshold,
     Condition,
@@ -100,6 +102,19 @@ READ = {
     "an alert that fires": (
         "alert UnderReplicated fires within 60s",
         AlertExpectation(alert="UnderReplicated", within_s=60.0),
+    ),
+    "an alert that ends": (
+        "alert UnderReplicated resolves within 2m",
+        AlertExpectation(alert="UnderReplicated", within_s=120.0, event=AlertEvent.RESOLVES),
+    ),
+    "an alert that wakes somebody": (
+        "alert UnderReplicated reaches pagerduty within 60s",
+        AlertExpectation(
+            alert="UnderReplicated",
+            within_s=60.0,
+            event=AlertEvent.REACHES,
+            channel="pagerduty",
+        ),
     ),
     "an alert that stays silent": (
         "alert UnderReplicated does not fire",
@@ -270,7 +285,30 @@ REFUSED = {
     "an alert without a name": ("alert 5 fires", "expected the alert's name before '5 fires'"),
     "an alert without a limit": ("alert X fires", "expected `within` at the end"),
     "an alert that does nothing": ("alert X does", "expected `not` at the end"),
-    "an alert that might": ("alert X may fire", "expected one of fires, does before 'may fire'"),
+    "an alert that might": (
+        "alert X may fire",
+        "expected one of fires, resolves, reaches, does before 'may fire'",
+    ),
+    "an alert that resolves at no time": (
+        "alert X resolves",
+        "expected `within` at the end",
+    ),
+    "an alert that resolves by a phase": (
+        "alert X resolves during after",
+        "expected `within` before 'during after'",
+    ),
+    "an alert that reaches nobody": (
+        "alert X reaches within 5s",
+        "expected one of pagerduty, slack, teams before 'within 5s'",
+    ),
+    "an alert that reaches somebody else": (
+        "alert X reaches email within 5s",
+        "expected one of pagerduty, slack, teams before 'email within 5s'",
+    ),
+    "an alert that reaches somebody at no time": (
+        "alert X reaches slack",
+        "expected `within` at the end",
+    ),
     "a growth that does": ("memory does reach 5", "expected `not` before 'reach 5'"),
     "a growth without an end": ("memory does not grow", "expected `reach` before 'grow'"),
     "a growth without a time": (
@@ -419,6 +457,16 @@ conditions = st.one_of(
         sustained_s=st.none() | durations,
     ),
     st.builds(AlertExpectation, alert=names, within_s=st.none() | durations),
+    st.builds(
+        AlertExpectation, alert=names, within_s=durations, event=st.just(AlertEvent.RESOLVES)
+    ),
+    st.builds(
+        AlertExpectation,
+        alert=names,
+        within_s=durations,
+        event=st.just(AlertEvent.REACHES),
+        channel=st.sampled_from(CHANNELS),
+    ),
     st.builds(
         GrowthLimit,
         subject=names.filter(lambda name: name != "alert"),
