@@ -35,7 +35,7 @@ def make_plan(request: Request | None = None) -> StackPlan:
     )
 
 
-def test_the_plan_has_three_servers_and_three_services() -> None:
+def test_the_plan_has_a_service_for_each_port_that_is_no_edge() -> None:
     names = [service.name for service in make_plan().services]
     assert sorted(names) == sorted(set(PORT_NAMES) - {"gateway-recommender", "gateway-llm-gateway"})
 
@@ -115,11 +115,13 @@ def test_prometheus_scrapes_each_second_and_sends_alerts() -> None:
     jobs = {
         job["job_name"]: job["static_configs"][0]["targets"] for job in config["scrape_configs"]
     }
-    assert set(jobs) == {"gateway", "recommender", "llm-gateway", "prometheus"}
+    assert set(jobs) == {"gateway", "recommender", "llm-gateway", "receiver", "prometheus"}
     assert jobs["gateway"] == [f"127.0.0.1:{PORTS['gateway']}"]
     managers = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
     assert managers == [f"127.0.0.1:{PORTS['alertmanager']}"]
-    assert config["rule_files"] == ["/checkout/stack/prometheus/alerts.yml"]
+    assert config["rule_files"] == [
+        f"/checkout/stack/prometheus/{name}" for name in ("alerts.yml", "slo.yml", "slo-scaled.yml")
+    ]
 
 
 @pytest.mark.parametrize(

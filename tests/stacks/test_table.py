@@ -29,16 +29,21 @@ from harness.stacks.reference.table import (
 )
 
 every_profile = pytest.mark.parametrize("profile", PROFILES)
-WATCHERS = {"prometheus", "alertmanager", "toxiproxy"}
+WATCHERS = {"prometheus", "alertmanager", "toxiproxy", "receiver"}
 
 
 def plan_of(profile: str, database: DataFolder | None = None) -> StackPlan:
+    return assembly_of(Request(profile=profile), database)
+
+
+def assembly_of(request: Request, database: DataFolder | None = None) -> StackPlan:
+    profile = request.profile
     ports = {name: 21_000 + n for n, name in enumerate(port_names(profile))}
     return build(
         stack_id="local-1",
         folder=Path("/state/local-1"),
         control=Path("/state/local-1/control.sock"),
-        request=Request(profile=profile),
+        request=request,
         ports=ports,
         programs=Programs(
             stack_root=Path("/checkout/stack"),
@@ -62,7 +67,8 @@ def settings_of(broker: str) -> dict[str, str]:
             "orders",
             {"gateway", "recommender", "llm-gateway", "postgres", "redis"}
             | {f"kafka-{n}" for n in (1, 2, 3)}
-            | {f"orders-worker-{n}" for n in (1, 2, 3)},
+            | {f"orders-worker-{n}" for n in (1, 2, 3)}
+            | {"kafka-exporter"},
         ),
         (
             "inference",
@@ -178,6 +184,40 @@ def test_a_call_has_both_of_its_ends_in_the_table() -> None:
     callers, names = {s.caller for s in SERVICES}, {s.name for s in SERVICES}
     assert {call.caller for call in CALLS} <= callers
     assert {call.callee for call in CALLS} <= names
+
+
+@every_profile
+def test_every_profile_has_rules_that_it_can_feed(profile: str) -> None:
+    config = json.loads(plan_of(profile).files["prometheus.yml"])
+    names = [Path(path).name for path in config["rule_files"]]
+    fed = ["kafka.yml"] if "kafka-1" in {s.name for s in services_of(profile)} else []
+    assert names == ["alerts.yml", "slo.yml", "slo-scaled.yml", *fed]
+
+
+@pytest.mark.parametrize(
+    ("defects", "source"),
+    [
+        ((), "alertmanager.yml"),
+        (("leak",), "alertmanager.yml"),
+        (("alert-misrouted",), "misrouted.yml"),
+        (("alert-misrouted", "leak"), "misrouted.yml"),
+    ],
+)
+def test_alertmanager_is_told_where_the_receiver_is(defects: tuple[str, ...], source: str) -> None:
+    found = assembly_of(Request(defects=defects))
+    manager, receiver = found.service("alertmanager"), found.service("receiver")
+    *_, told, given, written = manager.prepare
+    assert told == f"127.0.0.1:{receiver.port}"
+    assert given == f"/checkout/stack/alertmanager/{source}"
+    assert f"--config.file={written}" in manager.argv
+
+
+def test_the_exporter_asks_every_broker_by_a_path_of_its_own() -> None:
+    plan = plan_of("orders")
+    asked = plan.service("kafka-exporter").env["KAFKA_BOOTSTRAP"].split(",")
+    theirs = plan.service("orders-worker-1").env["KAFKA_BOOTSTRAP"].split(",")
+    assert len(asked) == 3
+    assert set(asked).isdisjoint(theirs)
 
 
 def test_workers_share_their_edges_and_their_job() -> None:

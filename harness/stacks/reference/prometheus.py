@@ -11,9 +11,17 @@ from harness.stacks.plan import HOST
 from harness.stacks.reference.table import PYTHON, Service
 
 FILE = "prometheus.yml"
+RULE_FILES = ("alerts.yml", "slo.yml", "slo-scaled.yml")
+KAFKA_RULES = ("kafka.yml",)
 
 
-def config(services: Iterable[Service], ports: Mapping[str, int], rules: Path) -> str:
+def rule_files(services: Iterable[Service]) -> tuple[str, ...]:
+    """The files of ``stack/prometheus`` whose rules these services can feed."""
+    kinds = {service.kind for service in services}
+    return (*RULE_FILES, *(KAFKA_RULES if "kafka" in kinds else ()))
+
+
+def config(services: Iterable[Service], ports: Mapping[str, int], rules: Iterable[Path]) -> str:
     """The configuration; JSON, which is YAML too. Services of one group are one job."""
 
     def at(name: str) -> str:
@@ -26,7 +34,7 @@ def config(services: Iterable[Service], ports: Mapping[str, int], rules: Path) -
     }
     document = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-        "rule_files": [str(rules)],
+        "rule_files": [str(path) for path in rules],
         "alerting": {"alertmanagers": [{"static_configs": [{"targets": [at("alertmanager")]}]}]},
         "scrape_configs": [
             {"job_name": group, "static_configs": [{"targets": targets}]}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.stacks.plan import HOST, ServicePlan
-from harness.stacks.reference import kafka, prometheus
+from harness.stacks.reference import alertmanager, kafka, prometheus
 from harness.stacks.reference.site import DataFolder, Site
 from harness.stacks.reference.table import Service
 
@@ -45,22 +45,27 @@ def _prometheus(service: Service, site: Site) -> ServicePlan:
 
 
 def _prometheus_files(_: Service, site: Site) -> Mapping[str, str]:
-    rules = site.programs.stack_root / "prometheus" / "alerts.yml"
+    folder = site.programs.stack_root / "prometheus"
+    rules = [folder / name for name in prometheus.rule_files(site.services)]
     return {prometheus.FILE: prometheus.config(site.services, site.ports, rules)}
 
 
 def _alertmanager(service: Service, site: Site) -> ServicePlan:
-    config = site.programs.stack_root / "alertmanager" / "alertmanager.yml"
-    return _server(
+    given = alertmanager.source(site.request.defects)
+    written = site.folder / alertmanager.FILE
+    plan = _server(
         service,
         site,
         site.program("alertmanager"),
-        f"--config.file={config}",
+        f"--config.file={written}",
         f"--storage.path={site.data(service.name)}",
         f"--web.listen-address={site.address(service.name)}",
         "--cluster.listen-address=",  # alone: no gossip port
         "--log.level=warn",
     )
+    source = site.programs.stack_root / "alertmanager" / given
+    prepare = alertmanager.prepare(site.address("receiver"), str(source), str(written))
+    return replace(plan, prepare=prepare)
 
 
 def _toxiproxy(service: Service, site: Site) -> ServicePlan:

@@ -88,6 +88,7 @@ BROKER = "redis://{}/0"
 SERVICES: tuple[Service, ...] = (
     Service("prometheus", EVERY, "prometheus"),
     Service("alertmanager", EVERY, "alertmanager"),
+    Service("receiver", EVERY),
     Service("toxiproxy", EVERY, "toxiproxy"),
     Service("kafka-1", (ORDERS,), "kafka", group="brokers"),
     Service("kafka-2", (ORDERS,), "kafka", group="brokers"),
@@ -105,6 +106,7 @@ SERVICES: tuple[Service, ...] = (
     Service("jobs-worker", (JOBS,)),
     Service("jobs", (JOBS,)),
     Service("control-api", (CONTROL,)),
+    Service("kafka-exporter", (ORDERS,)),
 )
 
 #: A call is there when both of its ends are.
@@ -131,6 +133,9 @@ CALLS: tuple[Call, ...] = (
     Call("orders-worker", "redis", "REDIS_URL", BROKER),
     Call("control-api", "postgres", "POSTGRES_DSN", DATABASE),
     Call("control-api", "redis", "REDIS_URL", BROKER),
+    Call("kafka-exporter", "kafka-1", "KAFKA_BOOTSTRAP"),
+    Call("kafka-exporter", "kafka-2", "KAFKA_BOOTSTRAP"),
+    Call("kafka-exporter", "kafka-3", "KAFKA_BOOTSTRAP"),
 )
 
 #: Where users come in: the first of these that is there.
