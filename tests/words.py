@@ -85,6 +85,8 @@ def rows() -> Iterator[tuple[str, Callable[[], Any]]]:
         yield f"silence: {name}", lambda f=found: of_alert(test_alert_checks.QUIET, f)
     for name, (found, _, _) in test_alert_checks.ALARMS.items():
         yield f"alarm: {name}", lambda f=found: of_alert(test_alert_checks.FIRES, f)
+    for name, (found, _, _) in test_alert_checks.RESOLVED.items():
+        yield f"the end of an alarm: {name}", lambda f=found: of_alert(test_alert_checks.ENDS, f)
     for name, (changes, _) in test_series_recovery.UNTOLD.items():
         yield f"untold: {name}", lambda c=changes: of_series(c)
     for name, (bad, _) in test_series_recovery.FAILS.items():

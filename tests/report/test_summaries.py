@@ -43,6 +43,12 @@ alert        expectation   what it did   after the fault   resolved
 ───────────────────────────────────────────────────────────────────
 OrdersDown   must fire     fired                     9 s   not seen
 
+TIME TO DETECT
+alert        fault                     outcome         pending         firing   received   by
+────────────────────────────────────────────────────────────────────────────────────────────────────
+OrdersDown   timeout on                detected   6.0 to 7.0 s   8.0 to 9.0 s      9.1 s   pagerduty
+             gateway->orders
+
 VERDICT  FAIL (exit 1: a valid negative verdict)
 FAIL: orders.errors < 1% during fault: 812 of 812 requests failed (812 http_5xx).
 """
@@ -87,6 +93,14 @@ Exit code 1: a valid negative verdict. Evidence fail, termination completed, res
 | alert | expectation | what it did | after the fault | resolved |
 | --- | --- | --- | --: | --- |
 | OrdersDown | must fire | fired | 9 s | not seen |
+
+</details>
+
+<details><summary>Time to detect</summary>
+
+| alert | fault | outcome | pending | firing | received | by |
+| --- | --- | --- | --: | --: | --: | --- |
+| OrdersDown | timeout on gateway-&gt;orders | detected | 6.0 to 7.0 s | 8.0 to 9.0 s | 9.1 s | pagerduty |
 
 </details>
 """  # noqa: E501 - as it is written
