@@ -13,39 +13,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import probe, wire
-from harness.greetings import GREETINGS, PORTS, is_http
+from harness.greetings import CORRELATION, GREETINGS, PORTS, is_http
 from harness.probe import NO_ANSWER, UNFINISHED, UNFIT, Effect
 from tests.real import free_port
 
 
-def kafka(error: int = 0, number: bytes = b"hrns", more: bytes = b"\0" * 10) -> bytes:
-    """An answer to ApiVersions."""
-    body = number + struct.pack("!h", error) + more
+def kafka(error: int = 0, correlation: int = CORRELATION, more: bytes = b"\0" * 10) -> bytes:
+    body = struct.pack("!ih", correlation, error) + more
     return struct.pack("!i", len(body)) + body
 
 
-def postgres(code: bytes) -> bytes:
+def refusal(code: bytes) -> bytes:
     """An ErrorResponse of PostgreSQL."""
-    fields = b"SFATAL\0C" + code + b"\0Mno\0\0"
-    return b"E" + (len(fields) + 4).to_bytes(4, "big") + fields
+    fields = b"SFATAL\0VFATAL\0C" + code + b"\0Mno\0\0"
+    return b"E" + struct.pack("!i", 4 + len(fields)) + fields
 
 
 GOOD = {
-    "PostgreSQL asks who we are": ("postgres", b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"),
-    "PostgreSQL serves others": ("postgres", postgres(b"28000")),
+    "PostgreSQL asks for a password": ("postgres", b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"),
+    "PostgreSQL does not let such a user in": ("postgres", refusal(b"28000")),
     "Redis answers": ("redis", b"+PONG\r\n"),
     "Redis wants a password first": ("redis", b"-NOAUTH Authentication required.\r\n"),
     "a broker tells what it can do": ("kafka", kafka()),
 }
 BAD = {
-    "PostgreSQL is starting": ("postgres", postgres(b"57P03")),
-    "a web server at PostgreSQL's port": ("postgres", b"HTTP/1.1 400"),
+    "PostgreSQL is starting": ("postgres", refusal(b"57P03")),
+    "a web server at PostgreSQL's port": ("postgres", b"HTTP/1.1 400 Bad Request\r\n"),
     "Redis still loads its data": ("redis", b"-LOADING Redis is loading the dataset\r\n"),
     "Redis is told to keep to itself": ("redis", b"-DENIED Redis is running in protected mode\r\n"),
     "a web server at Redis's port": ("redis", b"HTTP/1.1 400 Bad Request\r\n"),
-    "a broker answers somebody else": ("kafka", kafka(number=b"else")),
+    "a broker answers somebody else": ("kafka", kafka(correlation=1)),
     "a broker does not know the version": ("kafka", kafka(error=35)),
-    "a web server at Kafka's port": ("kafka", b"HTTP/1.1 400 Bad Request\r\n"),
+    "a broker's answer that is too short to be one": ("kafka", struct.pack("!i", 2) + b"ab"),
+    "a web server at Kafka's port": ("kafka", b"\xff\xff\xff\xff"),
 }
 
 

@@ -24,7 +24,7 @@ from harness.stacks.plan import BASE, CONTROL_FILE, EVENTS_FILE, IDENTITY_FILE, 
 from harness.stacks.plan import load as load_plan
 from harness.stacks.provision import provide, python_for_services
 from harness.stacks.reference import assembly
-from harness.stacks.reference.site import Programs
+from harness.stacks.reference.site import DataFolder, Programs
 
 LOCK_TIMEOUT_S = 120.0
 
@@ -169,7 +169,7 @@ class LocalStack:
             request=request,
             ports=chosen,
             programs=programs,
-            database=foreign_data.make(self.folder) if "postgres" in programs.servers else None,
+            database=self._database(programs),
         )
         for name, text in plan.files.items():
             write_durably(self.folder / name, text.encode())
@@ -183,6 +183,10 @@ class LocalStack:
                         f"Somebody else took port {chosen[name]}, chosen for {name}. {error}"
                     ) from error
             raise
+
+    def _database(self, programs: Programs) -> DataFolder | None:
+        program = programs.servers.get("postgres")
+        return foreign_data.make(self.folder, program) if program else None
 
     def _control_path(self) -> Path:
         path = self.folder / CONTROL_FILE

@@ -51,3 +51,14 @@ def test_the_set_up_asks_only_for_what_the_stack_needs(
     assert stacks.doctor(profile="base", fix=True, quiet=True) == ExitCode.PASS
     assert asked == list(programs_of("base"))
     assert capsys.readouterr().out == ""
+
+
+def test_the_servers_of_a_profile_that_is_asked_for_are_no_matter_of_choice(
+    asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert stacks.doctor(profile="orders", fix=False, quiet=False) == ExitCode.ERROR
+    said = capsys.readouterr()
+    for name in ("java", "kafka", "postgres", "redis-server"):
+        wanted = f"✗ {name} is missing. Get it with `harness doctor --fix --profile orders`."
+        assert wanted in said.err
+        assert f"– {name} is not there" not in said.out

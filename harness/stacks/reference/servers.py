@@ -80,8 +80,8 @@ def _toxiproxy(service: Service, site: Site) -> ServicePlan:
 
 
 def _postgres(service: Service, site: Site) -> ServicePlan:
-    program = site.programs.servers["postgres"]
     data = site.database or DataFolder(path=site.data(service.name))
+    program = data.program or site.programs.servers["postgres"]
     make = (str(program.with_name("initdb")), str(program), str(data.path))
     return ServicePlan(
         name=service.name,

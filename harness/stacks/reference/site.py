@@ -26,10 +26,14 @@ class Programs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFolder:
-    """Where a server keeps its data, and the user it has to be run as; empty: as we are."""
+    """Where a server keeps its data, and the user it has to be run as; empty: as we are.
+
+    ``program`` is the copy of it that this user can run, if not the one that everybody has.
+    """
 
     path: Path
     user: str = ""
+    program: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
