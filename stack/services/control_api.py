@@ -49,7 +49,7 @@ class Config:
     """Everything the control API reads from its environment."""
 
     dsn: str
-    redis_url: str
+    redis: RedisStore | None
     limit: Limit
     workloads: int
     early: bool
@@ -61,7 +61,7 @@ class Config:
         defects = settings.defects()
         return cls(
             dsn=settings.text("POSTGRES_DSN"),
-            redis_url=settings.optional("REDIS_URL"),
+            redis=RedisStore.of(SERVICE, settings),
             limit=Limit(
                 per_s=settings.number("RATE_LIMIT_PER_S", 500, minimum=0.001),
                 burst=int(settings.number("RATE_LIMIT_BURST", 50, minimum=1)),
@@ -258,8 +258,7 @@ async def build(settings: Settings) -> web.Application:
     database = Database(SERVICE, config.dsn, CONNECTIONS)
     store = PlanStore(database, config.locks)
     executor = PlanExecutor(store)
-    redis = RedisStore(SERVICE, config.redis_url) if config.redis_url else None
-    limiter = RateLimiter(redis, config.limit)
+    limiter = RateLimiter(config.redis, config.limit)
     api = ControlApi(store, executor, limiter, config.early)
     app = application(SERVICE, api.readiness)
     app.middlewares.append(tell_failures)

@@ -75,9 +75,8 @@ class Config:
 
 
 def _orders(settings: Settings, kafka: str, defects: frozenset[str]) -> Orders:
-    url = settings.optional("REDIS_URL")
     reservations = Reservations(
-        RedisStore(SERVICE, url) if url else None,
+        RedisStore.of(SERVICE, settings),
         ttl_s=settings.number("RESERVATION_TTL_S", TTL_S, minimum=1),
         careless="oversell" in defects,
     )

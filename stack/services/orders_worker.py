@@ -73,7 +73,7 @@ class Config:
 
     bootstrap: str
     dsn: str
-    redis_url: str
+    redis: RedisStore | None
     reservation_ttl_s: float
     limited_stock: int
     commit_first: bool
@@ -87,7 +87,7 @@ class Config:
         return cls(
             bootstrap=settings.text("KAFKA_BOOTSTRAP"),
             dsn=settings.text("POSTGRES_DSN"),
-            redis_url=settings.optional("REDIS_URL"),
+            redis=RedisStore.of(SERVICE, settings),
             reservation_ttl_s=settings.number("RESERVATION_TTL_S", TTL_S, minimum=1),
             limited_stock=int(settings.number("LIMITED_STOCK", 6000)),
             commit_first="commit-first" in defects,
@@ -144,8 +144,8 @@ class Worker:
         await self._prepare_table()
         try:
             async with asyncio.TaskGroup() as tasks:
-                if self._config.redis_url:
-                    self._keeper = self._stock_keeper()
+                if self._config.redis is not None:
+                    self._keeper = self._stock_keeper(self._config.redis)
                     tasks.create_task(self._keeper.run())
                 tasks.create_task(self._consume())
         finally:
@@ -154,8 +154,7 @@ class Worker:
             if self._pool is not None:
                 self._pool.terminate()
 
-    def _stock_keeper(self) -> StockKeeper:
-        store = RedisStore(SERVICE, self._config.redis_url)
+    def _stock_keeper(self, store: RedisStore) -> StockKeeper:
         shelf = Shelf(store, self._config.reservation_ttl_s)
         return StockKeeper(shelf, self._connections, self._config.limited_stock, DATABASE_AWAY)
 

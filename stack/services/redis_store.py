@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from services.metrics import UPSTREAM_CALLS
+from services.settings import Settings
 from services.upstream import Breaker, UpstreamError
 
 NAME = "redis"
@@ -42,6 +43,13 @@ class RedisStore:
             retry=Retry(NoBackoff(), 0),
         )
         self._scripts: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, service: str, settings: Settings) -> RedisStore | None:
+        """As the environment says; None where there is no Redis. Raises SettingError."""
+        url = settings.optional("REDIS_URL")
+        timeout_ms = settings.number("REDIS_TIMEOUT_MS", TIMEOUT_S * 1000, minimum=1)
+        return cls(service, url, timeout_ms / 1000) if url else None
 
     async def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | int]) -> Any:
         """What a script answers.
