@@ -27,7 +27,7 @@ def shop(handler: Any, _number: int) -> None:
         answer(handler, body=ONE_LIST)
     elif handler.path == "/assistant":
         events(handler)
-    elif handler.path == "/orders":
+    elif handler.path in ("/orders", "/api/v1/action-plans"):
         answer(handler, 202)
     else:
         answer(handler, 404)
