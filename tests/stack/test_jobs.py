@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from service_process import Answer, ask, command, free_port, is_well, service
+from silence import way_to
 
 from tests import data_servers
 
@@ -266,6 +267,26 @@ def test_a_broker_that_is_killed_and_comes_back_empty_loses_and_doubles_nothing(
         stack.enter_context(mortal_redis(port))
         until(lambda: all_done(front_port, jobs), "all are done", 90)
     assert database.results() == Counter(jobs)
+
+
+def test_a_broker_that_falls_silent_is_left_and_found_again(
+    tmp_path: Path, database: Database
+) -> None:
+    before, meanwhile = names(5), names(5)
+    with data_servers.redis(maxclients=100) as broker, ExitStack() as stack:
+        way = stack.enter_context(way_to(int(broker.address.rpartition(":")[2])))
+        url = broker.url.replace(broker.address, f"127.0.0.1:{way.port}")
+        stack.enter_context(worker(tmp_path, database, url))
+        port = stack.enter_context(front(tmp_path, database, url))
+        assert [submit(port, job).status for job in before] == [202] * 5
+        until(lambda: all_done(port, before), "all are done")
+        way.silent.set()
+        assert [submit(port, job).status for job in meanwhile] == [202] * 5
+        sent_in_vain = r'jobs_sent_total\{outcome="broker-away"\}'
+        until(lambda: metric(port, sent_in_vain) > 0, "the front has noticed")
+        way.silent.clear()
+        until(lambda: all_done(port, meanwhile), "the worker has noticed, too")
+    assert database.results() == Counter(before + meanwhile)
 
 
 def test_a_worker_that_is_killed_at_work_loses_and_doubles_nothing(
