@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from services.metrics import (
     JOBS_SENT,
     announce_route,
 )
-from services.serving import application, end_with, serve
+from services.serving import application, ending_with, serve
 from services.settings import Settings
 from services.survey import Job
 
@@ -216,17 +216,12 @@ async def build(settings: Settings) -> web.Application:
     for outcome in ("ok", "broker-away", "database-away"):
         JOBS_SENT.labels(outcome)
 
-    async def working(_: web.Application) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(work) for work in (front.watch(), sender.run())]
-        for task in tasks:
-            end_with(task, SERVICE)
-        yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def close_store(_: web.Application) -> None:
         await store.close()
 
-    app.cleanup_ctx.append(working)
+    app.on_cleanup.append(close_store)
+    for work in (front.watch, sender.run):
+        app.cleanup_ctx.append(ending_with(SERVICE, work))
     return app
 
 

@@ -7,9 +7,13 @@ worker that dies in between leaves a job that comes again and changes nothing.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -18,7 +22,7 @@ from celery import Celery
 from services.job_queue import TASK, queue
 from services.job_store import DATABASE_AWAY, JobStore
 from services.metrics import JOBS_DONE, JOBS_REPEATED
-from services.serving import DRAIN_S, application, end_with
+from services.serving import DRAIN_S, application
 from services.settings import SettingError, Settings
 
 SERVICE = "jobs-worker"
@@ -68,7 +72,7 @@ class Worker:
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         self._wait(self._serve(host, port))
         making = asyncio.run_coroutine_threadsafe(self._define(), self._loop)
-        end_with(making, SERVICE)
+        making.add_done_callback(_end_without_it)
 
     async def _serve(self, host: str, port: int) -> None:
         runner = web.AppRunner(
@@ -84,6 +88,13 @@ class Worker:
                 self._defined = True
             except DATABASE_AWAY:
                 await asyncio.sleep(RETRY_S)
+
+
+def _end_without_it(making: Future[None]) -> None:
+    """A worker without tables is none: the process ends, and is started again."""
+    if not making.cancelled() and (error := making.exception()) is not None:
+        sys.stderr.write(f"{SERVICE}: {type(error).__name__}: {error}\n")
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def broker(config: Settings, worker: Worker) -> Celery:

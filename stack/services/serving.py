@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from concurrent.futures import Future
 from typing import Any
 
 from aiohttp import web
@@ -54,32 +53,29 @@ def application(service: str, readiness: Readiness = _always_ready) -> web.Appli
     return app
 
 
-def end_with(work: asyncio.Task[Any] | Future[Any], service: str) -> None:
-    """End the process when this work fails: without it the service is none, and is restarted."""
-
-    def end(done: asyncio.Task[Any] | Future[Any]) -> None:
-        if not done.cancelled() and (error := done.exception()) is not None:
-            for each in error.exceptions if isinstance(error, BaseExceptionGroup) else (error,):
-                sys.stderr.write(f"{service}: {type(each).__name__}: {each}\n")
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    work.add_done_callback(end)
-
-
 def ending_with(
     service: str, work: Callable[[], Coroutine[Any, Any, None]]
 ) -> Callable[[web.Application], AsyncIterator[None]]:
     """A cleanup context that does work beside the requests; the process ends when it fails.
+
+    A service that cannot do its work is none: it ends, and is started again.
 
     Args:
         service: Name for the message.
         work: What is done until it is cancelled.
     """
 
+    def end_with_it(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            for each in error.exceptions if isinstance(error, BaseExceptionGroup) else (error,):
+                sys.stderr.write(f"{service}: {type(each).__name__}: {each}\n")
+            os.kill(os.getpid(), signal.SIGTERM)
+
     async def working(_: web.Application) -> AsyncIterator[None]:
         task = asyncio.create_task(work())
-        end_with(task, service)
+        task.add_done_callback(end_with_it)
         yield
+        task.remove_done_callback(end_with_it)
         if not task.done():  # what it failed of is told already
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
