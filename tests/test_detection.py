@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from jsonschema import Draft202012Validator
 
 from harness.alerting import AlertFacts, Delivery, RuleTiming
 from harness.detection import Detection, Span, detections
+from harness.errors import MetricsError
 from harness.evidence import Evidence
 from harness.files import project_root
-from harness.received import arrivals
+from harness.received import HttpReceiver, arrivals
 from harness.slis import Series
 from tests.builders import CALLED, END, PROVEN, ZERO, fault, good_evidence, scenario
+from tests.real import serving
 
 NAME = "Slow"
 LOOKS = tuple(float(t) for t in range(int(ZERO), int(END) + 1))
@@ -193,6 +196,36 @@ NO_RECEIVER: dict[str, Any] = {
 def test_what_is_no_receiver_is_not_believed(told: Any) -> None:
     with pytest.raises((ValueError, KeyError, TypeError)):
         arrivals(told, 0.0, 1.0)
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Answers what it is told to, at the path that says so."""
+
+    def do_GET(self) -> None:
+        body = {"/good/received": json.dumps(TOLD), "/none/received": "not JSON"}.get(self.path)
+        self.send_response(200 if body else 404)
+        self.end_headers()
+        self.wfile.write((body or "").encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing to log."""
+
+
+def test_a_receiver_is_asked_over_http() -> None:
+    with serving(Receiver) as address:
+        found = HttpReceiver(lambda: 900.0).deliveries(f"http://{address}/good")
+        assert [(d.alert, d.low, d.high) for d in found] == [
+            ("A", 890.0, 890.0),
+            ("B", 890.0, 890.0),
+        ]
+        for path in ("none", "missing"):
+            with pytest.raises(MetricsError, match="did not say what arrived"):
+                HttpReceiver(lambda: 900.0).deliveries(f"http://{address}/{path}")
+
+
+def test_a_receiver_that_is_dead_is_no_silence() -> None:
+    with pytest.raises(MetricsError, match="harness stack status"):
+        HttpReceiver(lambda: 900.0).deliveries("http://127.0.0.1:9")
 
 
 def test_the_published_schema_takes_what_a_run_writes() -> None:

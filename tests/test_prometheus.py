@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from harness.alerting import RuleTiming
 from harness.errors import MetricsError
 from harness.prometheus import SCRAPES, Prometheus
 from harness.slis import Sli
@@ -404,6 +405,30 @@ def test_a_quote_in_a_name_stays_in_its_label(metrics: Prometheus, script: Scrip
     script.alerts = [name]
     metrics.alert(name, START, END)
     assert '\\"} or vector(1) #"' in script.asked[-1][1]["query"]
+
+
+def test_how_soon_an_alert_can_fire_is_told_by_its_rule(
+    metrics: Prometheus, script: Script
+) -> None:
+    script.rule = "(rate(lag[10m]) > 1 and lag > 2) or (wide > 3)"
+    script.recorded = [{"name": "wide", "query": "rate(lag[1h])"}]
+    assert metrics.timing("Slow") == RuleTiming(for_s=0, interval_s=5, window_s=600)
+    assert metrics.timing("Slwo") is None
+
+
+def test_an_alert_is_pending_where_prometheus_says_so(metrics: Prometheus, script: Script) -> None:
+    script.firing = (200, data([series([(t, 1) for t in STEPS[3:5]])]))
+    assert metrics.pending("Slow", START, END) == tuple(float(t) for t in STEPS[3:5])
+    assert 'alertstate="pending"' in script.asked[-1][1]["query"]
+
+
+def test_what_cannot_be_asked_is_not_known(metrics: Prometheus, script: Script) -> None:
+    script.firing = (503, {})
+    assert metrics.pending("Slow", START, END) == ()
+    metrics.attach("http://127.0.0.1:9")
+    assert metrics.timing("Slow") is None
+    with pytest.raises(MetricsError, match="its rules"):
+        metrics.timings()
 
 
 # -- a real one

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from harness.alerting import Delivery, RuleTiming
 from harness.conclusion import conclude
-from harness.descriptor import Service
+from harness.descriptor import Service, StackDescriptor
 from harness.errors import DirtyError, InvalidError
 from harness.fakes import EPOCH, World, healthy, lab
 from harness.fakes.world import descriptor
@@ -385,3 +387,75 @@ def test_the_package_never_imports_the_fakes() -> None:
     users = [p for p in others if "import harness.fakes" in p.read_text()]
     users += [p for p in others if "from harness.fakes" in p.read_text()]
     assert users == []
+
+
+# -- alerts
+
+RECEIVER = Service(name="receiver", url="http://127.0.0.1:9", health_path="/healthz")
+
+
+def with_receiver() -> StackDescriptor:
+    plain = descriptor()
+    return replace(plain, services={**plain.services, "receiver": RECEIVER})
+
+
+def alerts_of(lived: World, text: str = SCENARIO) -> dict[str, Any]:
+    evidence = run(lab(lived, scenario(text)))
+    facts = Facts(run_id="r", environment={}, candidate={})
+    (found,) = conclude(evidence, facts).result["alerts"]
+    return dict(found)
+
+
+def delivering(lived: World) -> None:
+    """The alert arrives a second after the fault is on."""
+    if lived.faulted and not lived.deliveries:
+        at = lived.time + 1
+        told = {"channel": "pagerduty", "alert": "FallbacksActive", "status": "firing"}
+        lived.deliveries.append(Delivery(low=at, high=at, **told))
+
+
+def test_what_arrived_is_part_of_the_result() -> None:
+    lived = world(descriptor=with_receiver(), on_tick=delivering)
+    found = alerts_of(lived)
+    assert found["unreceived"] == ""
+    (told,) = found["detection"]
+    assert (told["state"], told["channel"]) == ("detected", "pagerduty")
+    assert 0 <= told["received"]["low"] <= told["received"]["high"] < 3
+
+
+def test_without_a_receiver_what_arrived_is_not_known() -> None:
+    found = alerts_of(world())
+    assert found["detection"][0]["received"] is None
+    assert found["detection"][0]["firing"] is not None
+    assert found["unreceived"] == (
+        "the stack has no service receiver, so nobody knows what arrived"
+    )
+
+
+def test_a_receiver_that_does_not_answer_is_no_silence() -> None:
+    lived = world(descriptor=with_receiver(), receiver_problem="it did not answer")
+    text = SCENARIO.replace("fires within 8s", "reaches pagerduty within 8s")
+    found = verdict(lived, text)
+    assert (found["name"], codes(found)) == ("INCONCLUSIVE", {"no_receiver"})
+
+
+def test_an_alert_that_cannot_fire_is_named_before_the_load_begins() -> None:
+    timing = RuleTiming(for_s=3600, interval_s=60, window_s=300)
+    lived = world(timing=timing, descriptor=with_receiver())
+    text = SCENARIO.replace("FallbacksActive fires within 8s", "Slow does not fire")
+    inline = text.replace(
+        "experiment: experiments/llm-timeout.json",
+        "faults:\n  - {kind: timeout, target: gateway->llm-gateway, hold: 10s}",
+    )
+    run(lab(lived, scenario(inline)))
+    kinds = [event.kind for event in lived.events]
+    assert kinds.index("alerts_limited") < kinds.index("load_started")
+    (told,) = [event.data["said"] for event in lived.events if event.kind == "alerts_limited"]
+    assert "alert Slow cannot fire in this run" in str(told)
+    assert any("cannot fire in this run" in shown.note for shown in lived.shown)
+
+
+def test_alerts_that_can_fire_are_not_warned_of() -> None:
+    lived = world(timing=RuleTiming(for_s=1, interval_s=1, window_s=5))
+    run(lab(lived, scenario()))
+    assert "alerts_limited" not in [event.kind for event in lived.events]

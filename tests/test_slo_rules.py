@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import subprocess
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.cli import exchange
-from harness.errors import InvalidError
+from harness.errors import InvalidError, MetricsError
 from harness.model import Scenario
 from harness.promql import over
 from harness.scenario import parse
 from harness.slo_rules import BURNS, PACES, WINDOWS, rules_of
 from harness.stacks.provision import locate
 from harness.store import scenario_text
+from tests.real import serving
 
 SLIS = """\
   served:
@@ -274,3 +277,96 @@ def test_the_command_refuses(tmp_path: Path, slis: str, period: str, message: st
     with pytest.raises(InvalidError) as caught:
         exchange.slo_rules(file, None, period, "text")
     assert message in caught.value.message
+
+
+def test_scaled_rules_keep_the_burn_rates_and_divide_the_windows() -> None:
+    served = SLIS.partition("  refused")[0]
+    found = scenario(served, "  - served.mean >= 99.9% during steady\n")
+    ratios, alerts = rules_of(found, scale=60, runbook="docs/x.md").document["groups"]
+    assert [r["record"].rpartition("ratio_rate")[2] for r in ratios["rules"]] == [
+        "5s", "30s", "60s", "2m", "6m", "24m", "72m",
+    ]  # fmt: skip
+    assert ratios["interval"] == alerts["interval"] == "1s"
+    page, ticket = alerts["rules"]
+    name = '{slo="served",scenario="shop",scale="60"}'
+    assert page["alert"] == "ServedErrorBudgetBurnFastScaled"
+    assert f"slo:sli_error:ratio_rate60s{name} > 14.4 * 0.001" in page["expr"]
+    assert "over 12h" in page["annotations"]["description"]
+    assert ticket["annotations"]["runbook"] == "docs/x.md"
+
+
+def test_a_scale_that_leaves_no_whole_seconds_is_written_in_milliseconds() -> None:
+    ratios = rules_of(scenario(), scale=7).document["groups"][0]
+    assert ratios["rules"][0]["record"].endswith("ratio_rate42857ms")
+    assert "[42857ms]" in ratios["rules"][0]["expr"]
+
+
+@pytest.mark.stack
+@pytest.mark.parametrize("scale", [7, 60])
+def test_promtool_finds_nothing_to_say_of_scaled_rules(scale: int, tmp_path: Path) -> None:
+    path = written(tmp_path, rules_of(scenario(), scale=scale, runbook="docs/x.md").document)
+    done = check(path, "check", "rules", "--lint=all", "--lint-fatal")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def groups(*rules: dict[str, Any]) -> dict[str, Any]:
+    told = [{"health": "ok", "query": "a", "type": "alerting", **rule} for rule in rules]
+    return {"data": {"groups": [{"name": "g", "interval": 60, "rules": told}]}}
+
+
+class Rules(BaseHTTPRequestHandler):
+    """A Prometheus that knows its rules only."""
+
+    def do_GET(self) -> None:
+        asked = parse_qs(urlsplit(self.path).query)
+        alerts = groups(
+            {"name": "Slow", "query": "rate(a[5m]) > 1", "duration": 3600},
+            {"name": "Fast", "query": "a > 1", "duration": 0},
+            {"name": "Burn", "query": "(ratio1h > 1) or (rate(a[10s]) > 1)", "duration": 0},
+            {"name": "Wide", "query": "ratio1h > 1", "duration": 0},
+        )
+        recorded = groups({"name": "ratio1h", "query": "rate(a[1h])"})
+        body = json.dumps(alerts if asked["type"] == ["alert"] else recorded).encode()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing to log."""
+
+
+LONG = "phases: {warmup: 10s, steady: 150s}\n"
+
+
+def test_the_command_says_which_alerts_cannot_fire(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text(text().replace("slis:", f"{LONG}slis:"))
+    with serving(Rules) as address:
+        assert exchange.slo_reach(file, None, f"http://{address}", "text") == 0
+        said = capsys.readouterr().out.splitlines()
+        assert exchange.slo_reach(file, None, f"http://{address}", "json") == 0
+        told = json.loads(capsys.readouterr().out)
+    assert said[0].startswith("alert Slow cannot fire in this run: its rule, evaluated each 60s")
+    assert said[1] == "alert Fast can fire"
+    assert said[2] == "alert Burn can fire"
+    assert said[3].startswith("alert Wide may be too slow: its rule looks back")
+    assert told["watched_s"] == 160
+    assert [one["state"] for one in told["alerts"]] == ["cannot", "can", "can", "diluted"]
+
+
+def test_the_command_says_that_nobody_answers(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text(text())
+    with pytest.raises(MetricsError) as caught:
+        exchange.slo_reach(file, None, "http://127.0.0.1:9", "text")
+    assert "did not" in str(caught.value)
+
+
+def test_the_command_needs_to_know_how_long_the_fault_is_held(tmp_path: Path) -> None:
+    file = tmp_path / "shop.yaml"
+    file.write_text(text().replace("faults: []", "experiment: experiments/llm-timeout.json"))
+    with pytest.raises(InvalidError) as caught:
+        exchange.slo_reach(file, None, "http://127.0.0.1:9", "text")
+    assert "hold" in f"{caught.value.message} {caught.value}"

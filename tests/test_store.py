@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness import store
+from harness.alerting import AlertFacts, Delivery, RuleTiming
 from harness.errors import InvalidError, StoreError
 from harness.evidence import BaselineRun
 from harness.files import project_root
@@ -266,6 +267,13 @@ def test_sealing_what_is_not_there_is_an_error(run: Path) -> None:
 
 # -- reading back
 
+ARRIVED = Delivery(channel="slack", alert="Slow", status="firing", low=1.25, high=1.5, problem="p")
+FACTS = AlertFacts(
+    timing=RuleTiming(for_s=2.0, interval_s=1.0, window_s=10.0),
+    pending=(ZERO + 1, ZERO + 2),
+    deliveries=(ARRIVED,),
+)
+
 
 def test_the_evidence_is_what_it_was(tmp_path: Path) -> None:
     points = ((ZERO, math.nan), (ZERO + 1, math.inf), (ZERO + 2, -math.inf), (ZERO + 3, 0.1))
@@ -275,6 +283,7 @@ def test_the_evidence_is_what_it_was(tmp_path: Path) -> None:
         series={"lag": odd},
         events=events(event("aborted", by="SIGINT")),
         unreadable=("an entry",),
+        alerting={"Slow": FACTS, "Unasked": AlertFacts(unreceived="nobody was asked")},
         baselines=(baseline,),
     )
     folder, _ = stored.write(tmp_path, written)
@@ -285,7 +294,7 @@ def test_the_evidence_is_what_it_was(tmp_path: Path) -> None:
     )
     assert facts.run_id == folder.run_id
     assert repr(found.series) == repr(written.series)  # NaN is not equal to itself
-    for name in ("alerts", "events", "faults", "unreadable", "activities", "baselines"):
+    for name in ("alerts", "alerting", "events", "faults", "unreadable", "activities", "baselines"):
         assert getattr(found, name) == getattr(written, name), name
     assert found.samples is not None
     assert written.samples is not None

@@ -16,6 +16,7 @@ from harness.fakes.ports import (
     FakeFaults,
     FakeLoad,
     FakeMetrics,
+    FakeReceiver,
     FakeStack,
     FakeStop,
     FakeStore,
@@ -43,4 +44,5 @@ def lab(world: World, scenario: Scenario) -> Lab:
         store=FakeStore(world),
         watcher=FakeWatcher(world),
         writes=FakeWrites(world),
+        receiver=FakeReceiver(world),
     )

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness.alerting import RuleTiming
+from harness.alerting import Delivery, RuleTiming
 from harness.arrivals import constant
 from harness.descriptor import StackDescriptor
-from harness.errors import LoadError, StoreError
+from harness.errors import LoadError, MetricsError, StoreError
 from harness.fakes.world import World, heal_all, healthy
 from harness.model import Activity, Event, FaultRecord
 from harness.ports import Progress, Restoration
@@ -270,6 +270,19 @@ class FakeMetrics:
     def _points(self, start: float, end: float) -> tuple[tuple[float, float], ...]:
         seconds = np.arange(np.ceil(start), np.floor(end) + 1)
         return tuple((float(t), 1.0 if self.world.was_faulted(float(t)) else 0.0) for t in seconds)
+
+
+@dataclass
+class FakeReceiver:
+    """Keeps what the world says that arrived."""
+
+    world: World
+
+    def deliveries(self, url: str) -> tuple[Delivery, ...]:
+        """As the world has it."""
+        if self.world.receiver_problem:
+            raise MetricsError(self.world.receiver_problem)
+        return tuple(self.world.deliveries)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from harness.alerting import RuleTiming
+from harness.alerting import Delivery, RuleTiming
 from harness.descriptor import Edge, Service, StackDescriptor
 from harness.durability.ledger import Ledger
 from harness.durability.reconciliation import Copy
@@ -74,6 +74,8 @@ class World:
     query_problem: str | None = None
     series_problem: str = ""
     timing: RuleTiming | None = None
+    deliveries: list[Delivery] = field(default_factory=list)
+    receiver_problem: str = ""
     load_problem: str | None = None
     loaded_url: str = ""
     ledger: Ledger | None = None
