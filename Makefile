@@ -9,6 +9,7 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 LOCK_ARGS ?=
 BENCH ?= [!_]*
+MATRIX_ARGS ?=
 
 # Exact versions with their hashes, and no download addresses.
 COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 \
@@ -16,10 +17,10 @@ COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo compose-demo test check bench lock setup environments clean
+.PHONY: help demo compose-demo test check bench scenario-matrix lock setup environments clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 # A plain command, without a shell around it: Ctrl-C and SIGTERM reach the harness itself, and make
 # waits while it heals. When it does not end with 0, make names its exit code and fails.
@@ -51,6 +52,9 @@ bench: setup ## every benchmark, one after the other (BENCH=name for one)
 	  $(PYTHON) "$$file" || { echo "$$file ended with exit code $$?" >&2; status=1; }; \
 	done; \
 	exit $$status
+
+scenario-matrix: setup ## scenarios with every planted defect (MATRIX_ARGS="--list")
+	$(PYTHON) -m scripts.scenario_matrix $(MATRIX_ARGS)
 
 lock: ## write both lock files anew (LOCK_ARGS=--upgrade for newer versions)
 	@uv --version >/dev/null 2>&1 || { echo "make lock needs uv: pip install uv" >&2; exit 2; }

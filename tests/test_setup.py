@@ -549,20 +549,20 @@ def make(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 
 def offered() -> set[str]:
-    return set(re.findall(r"^  make (\w+) +\S", make().stdout, re.MULTILINE))
+    return set(re.findall(r"^  make ([\w-]+) +\S", make().stdout, re.MULTILINE))
 
 
 def test_make_alone_lists_the_commands() -> None:
     assert make().stdout == make("help").stdout
     commands = {"help", "demo", "test", "check", "bench", "lock", "setup", "clean"}
-    assert offered() == commands
+    assert offered() == commands | {"scenario-matrix"}
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_every_make_command_in_the_pages_exists(page: str) -> None:
     text = (ROOT / page).read_text()
     code = re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL)
-    named = {word for part in code for word in re.findall(r"\bmake ([a-z]+)", part)}
+    named = {word for part in code for word in re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)", part)}
     assert named - offered() == set()
 
 
@@ -580,6 +580,10 @@ RECIPES = [
     (["demo", "DEMO_ARGS=--defect leak"], ["scripts/bootstrap", "harness demo --defect leak"]),
     (["check"], ["scripts/bootstrap --skip-servers", "ruff check", "ruff format --check", "mypy"]),
     (["bench"], ["scripts/bootstrap", "benchmarks/[!_]*.py"]),
+    (
+        ["scenario-matrix", "MATRIX_ARGS=--list"],
+        ["scripts/bootstrap", "-m scripts.scenario_matrix --list"],
+    ),
     (["setup"], ["scripts/bootstrap"]),
     (["clean"], ["rm -rf .venv stack/.venv .cache"]),
 ]
