@@ -16,7 +16,8 @@ from harness.toxiproxy import Proxy, Toxiproxy
 
 DRIVER = "compose"
 HEALTH_PATH, ENTRY, EDGES = "harness.health_path", "harness.entry", "harness.edges"
-DEFAULT_HEALTH_PATH = "/healthz"
+DEFAULT_HEALTH_PATH, HOME_PATH = "/healthz", "/"
+NOT_FOUND = 404
 HEALTH_PATHS = {
     "toxiproxy": "/version",
     "prometheus": "/-/healthy",
@@ -98,7 +99,11 @@ def _default_path(container: Container, address: str) -> str:
     if NOT_HTTP & ports and not known:
         return ""
     path = PORTS[known[0]] if known else HEALTH_PATHS.get(container.kind, DEFAULT_HEALTH_PATH)
-    return path if probe.request(address, path, ASK_WITHIN_S).answered else ""
+    met = probe.request(address, path, ASK_WITHIN_S)
+    if met.status == NOT_FOUND:  # it speaks HTTP, and knows no such path
+        path = HOME_PATH
+        met = probe.request(address, path, ASK_WITHIN_S)
+    return path if met.answered else ""
 
 
 def _server(found: Sequence[Container], kind: str) -> str:

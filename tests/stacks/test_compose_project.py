@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,6 +23,17 @@ class _Well(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.send_response(200 if self.path in ("/healthz", "/ready") else 404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+class _Page(_Well):
+    """Answers as ``statuses`` say."""
+
+    statuses: ClassVar[dict[str, int]] = {}
+
+    def do_GET(self) -> None:
+        self.send_response(self.statuses.get(self.path, 404))
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -70,6 +81,25 @@ def test_services_have_addresses_and_health_paths() -> None:
     assert stack.id.endswith("-shop")
     assert remarks == []
     assert load(dump(stack), "here") == stack
+
+
+SITES: list[tuple[str, dict[str, int], str]] = [
+    ("a home page is asked where nothing is known of health", {"/": 200}, "/"),
+    ("a path of health is asked before it", {"/": 200, "/healthz": 200}, "/healthz"),
+    ("sad: neither is there", {}, ""),
+    ("sad: it leads elsewhere", {"/": 302}, ""),
+    ("sad: it fails", {"/": 500}, ""),
+    ("sad: health is known, and is bad: no page makes up for it", {"/": 200, "/healthz": 503}, ""),
+]
+
+
+@pytest.mark.parametrize(("statuses", "path"), [r[1:] for r in SITES], ids=[r[0] for r in SITES])
+def test_a_site_that_nobody_labelled(statuses: dict[str, int], path: str) -> None:
+    handler = type("_Site", (_Page,), {"statuses": statuses})
+    with serving(handler) as address:
+        (site,) = describe(FakeEngine([container("web", address)]), "shop")[0].services.values()
+    scheme = "http" if path else "tcp"
+    assert (site.url, site.health_path) == (f"{scheme}://{address}", path)
 
 
 def test_a_scaled_service_is_a_target_by_each_of_its_containers() -> None:
