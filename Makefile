@@ -6,6 +6,8 @@ HARNESS := .venv/bin/harness
 
 # What a caller may add, for example: make test PYTEST_ARGS="-k recovery -x"
 PYTEST_ARGS ?=
+# Tests wait more than they reckon. 0 runs them one after the other, as --pdb needs it.
+TEST_WORKERS ?= 2
 DEMO_ARGS ?=
 LOCK_ARGS ?=
 BENCH ?= [!_]*
@@ -39,7 +41,7 @@ endef
 
 test: setup ## all checks, then all tests (PYTEST_ARGS="-k word")
 	$(run_checks)
-	$(PYTHON) -m pytest $(PYTEST_ARGS)
+	$(PYTHON) -m pytest $(PYTEST_ARGS) -n $(TEST_WORKERS) --dist loadgroup
 
 check: environments ## lint, formatting and types only
 	$(run_checks)

@@ -11,6 +11,21 @@ from harness.faults import session as sessions
 from harness.undo import UndoLog
 from tests import real
 
+TESTS = Path(__file__).parent
+#: Folders whose tests share one running stack or project, and so one worker of pytest-xdist.
+TOGETHER = ("compose", "e2e")
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers (``-n 2 --dist loadgroup``) the tests of a file stay on one of them."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        parts = item.path.relative_to(TESTS).parts
+        group = parts[0] if parts[0] in TOGETHER else "/".join(parts)
+        item.add_marker(pytest.mark.xdist_group(group))
+
 
 @pytest.fixture
 def own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

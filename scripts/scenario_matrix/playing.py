@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from harness import surroundings
 from harness.errors import ExitCode
 from scripts.scenario_matrix.cells import NOT_RUN, Machine, Record, figures
+from scripts.scenario_matrix.digests import scenario_of
 from scripts.scenario_matrix.platforms import HARNESS, CannotRun, brought_up, call
 from scripts.scenario_matrix.table import Cell
 
@@ -38,6 +40,7 @@ def play(
     """
     started, date = time.monotonic(), datetime.now(UTC)
     here = _machine()
+    cell = replace(cell, parts=parts_of(root, cell))
     code: int | None
     with tempfile.TemporaryDirectory(prefix="harness-matrix-") as folder:
         try:
@@ -65,6 +68,13 @@ def play(
         seconds=round(time.monotonic() - started, 1),
         profile=cell.profile,
     )
+
+
+def parts_of(root: Path, cell: Cell) -> str:
+    """Which part of the local stack the cell needs: as the table says, else as the scenario."""
+    stack = scenario_of(root, cell).stack
+    named = stack.options.get("profile", "") if stack.driver == cell.driver == "local" else ""
+    return cell.parts or named
 
 
 def argv(cell: Cell, stack: str, runs: Path, deadline_s: float) -> list[str]:

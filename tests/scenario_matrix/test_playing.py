@@ -22,7 +22,7 @@ from scripts.scenario_matrix.__main__ import CELLS, Session, _arguments, cells_o
 from scripts.scenario_matrix.cells import NOT_RUN
 from scripts.scenario_matrix.planning import due
 from scripts.scenario_matrix.platforms import CannotRun, brought_up, call, port_settings
-from scripts.scenario_matrix.playing import Interrupted, argv, outcome
+from scripts.scenario_matrix.playing import Interrupted, argv, outcome, parts_of
 from tests.scenario_matrix.examples import cell
 
 REFUSED = "a note\nharness: INVALID: stack.project means nothing\n    6 | stack:"
@@ -150,6 +150,36 @@ def test_who_interrupts_waits_until_the_command_has_healed(tmp_path: Path) -> No
     finally:
         helper.join()
     assert (tmp_path / "healed").exists()
+
+
+PARTS: list[tuple[str, str, dict[str, str], str]] = [
+    ("the scenario's own", "{driver: local, profile: orders}", {}, "orders"),
+    ("the table's, before it", "{driver: local, profile: orders}", {"parts": "full"}, "full"),
+    ("the default", "{driver: local}", {}, ""),
+    ("not that of another driver", "{driver: compose, project: p, profile: o}", {}, ""),
+    (
+        "not where compose brings it all up",
+        "{driver: local, profile: o}",
+        {"driver": "compose"},
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("stack", "of", "parts"), [r[1:] for r in PARTS], ids=[r[0] for r in PARTS]
+)
+def test_the_part_of_the_local_stack_is(
+    tmp_path: Path, stack: str, of: dict[str, str], parts: str
+) -> None:
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "s.yaml").write_text(
+        f"version: 1\nname: s\nstack: {stack}\nfaults: []\n"
+        "load: {http: [GET /], arrivals: 1/s, timeout: 1s}\n"
+        "phases: {warmup: 1s, steady: 10s, recovery: 1s, after: 1s}\n"
+        "objectives: [http.errors < 1% during steady]\n"
+    )
+    assert parts_of(tmp_path, cell(scenario="s", **of)) == parts
 
 
 def test_digests_change_with_what_the_cell_depends_on_and_with_nothing_else(tmp_path: Path) -> None:
