@@ -31,7 +31,7 @@ from scipy.special import ndtri
 from scipy.stats import binom
 
 from harness.arrivals import constant
-from harness.baseline import SHARES, Standing, against, standings
+from harness.baseline import Standing, against, standings
 from harness.comparison import regressions
 from harness.files import cache_home
 from harness.findings import Asked
@@ -39,7 +39,7 @@ from harness.load.locust import LocustLoad
 from harness.measures import Measure, Measured, Metric
 from harness.model import LoadSpec, Window
 from harness.samples import is_bad, latency_s, within
-from harness.scales import Scale
+from harness.scales import SHARES, Scale
 
 HERE = Path(__file__).parent
 POOL = HERE.parent / "results" / "pool"

@@ -22,7 +22,7 @@ from harness.contrast import Contrast, contrast, tail
 from harness.evidence import BaselineRun
 from harness.judge import unmet
 from harness.model import BaselineThreshold, Check, Gate, Objective, Outcome, Unit
-from harness.scales import Scale
+from harness.scales import Scale, scale_of
 
 MIN_RUNS = 10
 FALSE_ALARMS = 0.01
@@ -31,12 +31,6 @@ MORE_RUNS = "Run it with `--repeat 5`, or old and new in turn with `harness comp
 #: A modified z-score beyond this is an outlier (Iglewicz and Hoaglin 1993).
 OUTLIER_Z = 3.5
 DRIFT_P = 0.01
-SHARES = (
-    "errors",
-    "degraded",
-    "truncated",
-    "availability",
-)  #: statistics whose margin is in points
 
 
 class Standing(StrEnum):
@@ -161,11 +155,6 @@ _WORSE = {
     ),
     Standing.PROVEN: (Outcome.FAIL, REGRESSION, "would hardly ever do that"),
 }
-
-
-def scale_of(stat: str) -> Scale:
-    """On which scale a statistic of the load differs from run to run."""
-    return Scale.POINTS if stat in SHARES else Scale.RATIO
 
 
 def against(

@@ -9,12 +9,10 @@ from harness.baseline import (
     MIN_RUNS,
     MORE_RUNS,
     REGRESSION,
-    SHARES,
     SINGLE_RUN,
     Standing,
     against,
     judge_baseline,
-    scale_of,
     standings,
 )
 from harness.contrast import Contrast
@@ -41,7 +39,7 @@ from harness.model import (
 )
 from harness.objectives import quantile_of
 from harness.samples import Records, latency_s, within
-from harness.scales import Scale
+from harness.scales import SHARES, Scale, scale_of
 from harness.series_checks import judge_series
 from harness.statistics import quantile_bounds
 from harness.sustained import SATURATED_LAG_S, advice

@@ -37,12 +37,12 @@ from harness.samples import (
     latency_s,
     within,
 )
-from harness.scales import Scale
+from harness.scales import SHARES, Scale, scale_of
 from harness.slis import Series
+from harness.statistics import place_of
 
 #: What every journey and request is compared by, whether or not an objective names it.
 ALWAYS = ("p50", "p99", "errors", "goodput")
-SHARES = ("errors", "availability", "degraded", "truncated")
 LOWER_IS_WORSE = ("availability", "goodput")
 SLI_STAT = "mean"
 _ANY = Quantity(value=0.0, unit=Unit.RATIO)
@@ -63,7 +63,7 @@ class Metric:
     @property
     def scale(self) -> Scale:
         """Shares are compared in points, everything else by ratio."""
-        return Scale.POINTS if self.stat in SHARES else Scale.RATIO
+        return scale_of(self.stat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def _at(values: NDArray[np.float64], quantile: float) -> float:
     """The value at the rank that covers the quantile; NaN where none may lie beyond it."""
     if len(values) < 1 / (1 - quantile) - 1e-9:
         return math.nan
-    place = max(1, math.ceil(quantile * len(values) - 1e-9)) - 1
+    place = place_of(quantile, len(values))
     return float(np.partition(values, place)[place])
 
 

@@ -10,6 +10,9 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 
+#: Statistics of the load that are shares, so that a margin of theirs is in points.
+SHARES = ("errors", "degraded", "truncated", "availability")
+
 
 class Scale(StrEnum):
     """How values differ from run to run."""
@@ -60,3 +63,8 @@ class Scale(StrEnum):
                 return math.asin(math.sqrt(share)) - math.asin(math.sqrt(old))
             case Scale.LINEAR:
                 return change
+
+
+def scale_of(stat: str) -> Scale:
+    """On which scale a statistic of the load differs from run to run."""
+    return Scale.POINTS if stat in SHARES else Scale.RATIO

@@ -161,14 +161,14 @@ def quantile_bounds(
         Observed, low, high; infinite where the rank falls among the infinite.
     """
     low_share, high_share = _binomial_bounds((1 - quantile) * effective, effective)
-    places = [_place(share, len(values)) for share in (quantile, 1 - high_share, 1 - low_share)]
+    places = [place_of(share, len(values)) for share in (quantile, 1 - high_share, 1 - low_share)]
     ordered = np.partition(values, places)  # in order at these places, which is all that counts
     observed, low, high = (float(ordered[place]) for place in places)
     return observed, low, high
 
 
-def _place(quantile: float, count: int) -> int:
-    """Where a quantile is among so many values in order, counted from 0."""
+def place_of(quantile: float, count: int) -> int:
+    """Where a quantile is among so many values in order: the nearest rank, counted from 0."""
     return min(max(1, math.ceil(quantile * count - 1e-9)), count) - 1
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness import baselines, store, surroundings
 from harness.accepted_run import Acceptance, measured_of, moment
-from harness.baseline import MIN_RUNS, against, judge_baseline, scale_of, standings
+from harness.baseline import MIN_RUNS, against, judge_baseline, standings
 from harness.cli import words
 from harness.conclusion import Conclusion
 from harness.errors import ExitCode, InvalidError
@@ -20,6 +20,7 @@ from harness.model import BaselineThreshold, Check, Objective, Outcome, Unit, wo
 from harness.report import junit, markdown, terminal
 from harness.report.words import wants_color
 from harness.result import dump
+from harness.scales import Scale
 from harness.scenario import json_schema
 from harness.stored_run import conclude_again as conclude_again  # noqa: PLC0414 - for whoever renders
 from harness.stored_run import evidence_again
@@ -111,6 +112,7 @@ def compare(out: Path, name: str, root: Path, margin: str, output: str) -> int:
             "outcome": c.outcome,
             "observed": c.observed,
             "because": c.because,
+            "remedy": c.remedy,
         }
         for c in checks
     ]
@@ -121,6 +123,8 @@ def compare(out: Path, name: str, root: Path, margin: str, output: str) -> int:
         for row in rows:
             where = f" [{row['phase']}]" if row["phase"] else ""
             words.say(f"  {row['outcome']:<12} {row['objective']}{where}: {row['because']}")
+            if row["remedy"]:
+                words.say(f"  {'':<12} {row['remedy']}")
     outcome = worst(tuple(c.outcome for c in checks))
     codes = {Outcome.PASS: ExitCode.PASS, Outcome.FAIL: ExitCode.FAIL}
     return codes.get(outcome, ExitCode.INCONCLUSIVE)
@@ -136,10 +140,9 @@ def _against_all(
         if c["unit"] in (Unit.SECONDS, Unit.RATIO)
         and (values := [r.values[at] for r in known if (at := _at(c)) in r.values])
     ]
-    scale = scale_of("")
     family = standings(
         [
-            against(c["observed"], values, scale=scale)
+            against(c["observed"], values, scale=Scale.RATIO)
             if c["observed"] is not None and len(values) >= MIN_RUNS
             else None
             for c, values in found

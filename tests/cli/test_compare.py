@@ -118,6 +118,10 @@ def test_one_run_is_held_against_the_accepted_ones(
     assert comparing.compare_runs((run,), (), tmp_path / "baselines", terms) == code
     (row_of_p99,) = json.loads(capsys.readouterr().out)
     assert (row_of_p99["objective"], row_of_p99["outcome"]) == (check["objective"], outcome)
+    comparing.compare_runs((run,), (), tmp_path / "baselines", replace(terms, output="text"))
+    said = capsys.readouterr().out
+    assert row_of_p99["because"] in said
+    assert ("--repeat 5" in said) == (code is ExitCode.INCONCLUSIVE and known >= 10)
 
 
 def p99(document: Any) -> Any:
