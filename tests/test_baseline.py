@@ -374,6 +374,26 @@ def test_a_plain_number_may_be_nothing(row: tuple[float, list[float], Outcome, s
     assert (check.outcome, check.code) == (outcome, code), check.because
 
 
+#: What should be high: a rate of 100/s that scatters by half a per cent, five per cent allowed.
+RATES = [100.0, 100.5, 99.5] * 33
+FALLING: dict[str, tuple[float, list[float], Outcome, str]] = {
+    "as ever": (100.0, RATES, PASS, ""),
+    "more": (150.0, RATES, PASS, ""),
+    "at the limit": (95.0, RATES, PASS, ""),
+    "below each of 99": (90.0, RATES, FAIL, "regression"),
+    "below each of ten": (90.0, RATES[:10], INCONCLUSIVE, "single_run"),
+}
+
+
+@pytest.mark.parametrize("row", FALLING.values(), ids=FALLING)
+def test_what_should_be_high_has_a_floor(row: tuple[float, list[float], Outcome, str]) -> None:
+    observed, known, outcome, code = row
+    wanted = objective("orders.goodput >= baseline -5% during steady")
+    assert isinstance(wanted.condition, BaselineThreshold)
+    check = judge_baseline(wanted, wanted.condition, "steady", observed, known)
+    assert (check.outcome, check.code) == (outcome, code), check.because
+
+
 # -- a family of comparisons
 
 
@@ -525,6 +545,7 @@ def test_a_run_unlike_the_others_is_listed() -> None:
     assert outliers([*STABLE, 0.2]) == (10,)
     assert outliers(STABLE) == ()
     assert outliers([1.0, 9.0]) == ()
+    assert outliers([1.0, 1.1, 9.0]) == (2,)
     assert outliers([0.0] * 9 + [5.0]) == ()  # without any spread nothing can be said
 
 
