@@ -13,6 +13,7 @@ from harness.model import BaselineThreshold, Gate, Outcome, Window
 from harness.samples import Records, RequestOutcome
 from harness.slis import Sli
 from tests.builders import (
+    STEADY,
     ZERO,
     checks_of,
     event,
@@ -203,6 +204,38 @@ RUNS: dict[str, tuple[Evidence, Outcome, str, Gate]] = {
         Gate.FAIL,
     ),
 }
+
+
+#: An SLI that was 1 to 5 in steady: what an objective on it observes.
+OBSERVED: dict[str, tuple[str, float]] = {
+    "its worst sample where it should be low": ("lag <= baseline +20% during steady", 5.0),
+    "its worst sample where it should be high": ("lag >= baseline -20% during steady", 1.0),
+    "the mean": ("lag.mean <= baseline +20% during steady", 3.0),
+    "the last": ("lag.last <= baseline +20% during steady", 5.0),
+    "the least, even where it should be low": ("lag.min <= baseline +20% during steady", 1.0),
+}
+
+
+@pytest.mark.parametrize("row", OBSERVED.values(), ids=OBSERVED)
+def test_what_is_observed_of_an_sli(row: tuple[str, float]) -> None:
+    text, observed = row
+    points = tuple((ZERO + n, 1.0 + n % 5) for n in range(300))
+    check = checks_of(run(text, (), series={"lag": series(points=points)}))[0]
+    assert check.code == "no_baseline"
+    (condition,) = (o.condition for o in scenario([text]).objectives)
+    assert isinstance(condition, BaselineThreshold)
+    known = past(observation_key(condition), *[observed] * 10)
+    check = checks_of(run(text, known, series={"lag": series(points=points)}))[0]
+    assert (check.outcome, check.observed) == (PASS, observed)
+
+
+@pytest.mark.parametrize("text", [LAG, "lag >= baseline -20% during steady"], ids=str)
+def test_one_sample_of_a_phase_settles_nothing(text: str) -> None:
+    """However far from the accepted runs it is: the others may have been like them."""
+    for name in ("lag.max", "lag.min"):
+        seen = {"lag": series(points=((STEADY + 1, 3.0),))}
+        check = checks_of(run(text, past(name, *[3.0] * 99), series=seen))[0]
+        assert (check.outcome, check.code) == (INCONCLUSIVE, "gap")
 
 
 @pytest.mark.parametrize("row", RUNS.values(), ids=RUNS)
