@@ -89,7 +89,7 @@ class Config:
             dsn=settings.text("POSTGRES_DSN"),
             redis=RedisStore.of(SERVICE, settings),
             reservation_ttl_s=settings.number("RESERVATION_TTL_S", TTL_S, minimum=1),
-            limited_stock=int(settings.number("LIMITED_STOCK", 6000)),
+            limited_stock=int(settings.number("LIMITED_STOCK", 1200)),
             commit_first="commit-first" in defects,
             twice="not-idempotent" in defects,
             overdraw="oversell" in defects,
