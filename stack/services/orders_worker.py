@@ -210,19 +210,14 @@ class Worker:
         statement = INSERT if self._config.twice else INSERT + ONCE
         self._written = False
         pool = await self._connections()
-        limited = batch.limited
-        if limited:
-            new, taken = await self._write_and_take(pool, statement + NEW, columns, limited)
+        if limited := batch.limited:
+            new = await self._write_and_take(pool, statement + NEW, columns, limited)
         else:
             status = await pool.execute(statement, *columns, timeout=QUERY_WITHIN_S)
             new = int(status.rpartition(" ")[2])  # such as "INSERT 0 17"
         self._written = True
         ORDERS_COMMITTED.inc(new)
         ORDERS_REDELIVERED.inc(len(batch.orders) - new)
-        if limited:
-            ORDERS_BACKORDERED.inc(taken.backordered)
-            if self._keeper is not None:
-                await self._keeper.taken(taken.left, limited)
 
     async def _write_and_take(
         self,
@@ -230,14 +225,17 @@ class Worker:
         statement: str,
         columns: list[list[object]],
         limited: Mapping[str, Sequence[str]],
-    ) -> tuple[int, stock.Taken]:
-        """Write the orders and take their units, both or neither."""
+    ) -> int:
+        """Write the orders and take their units, both or neither; how many were new."""
         async with pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(statement, *columns)
             await stock.put_on_sale(connection, limited, self._config.limited_stock)
             requests = [stock.Request(*row) for row in rows]
             taken = await stock.take(connection, limited, requests, self._config.overdraw)
-        return len(rows), taken
+        ORDERS_BACKORDERED.inc(taken.backordered)
+        if self._keeper is not None:
+            await self._keeper.taken(taken.left, limited)
+        return len(rows)
 
     async def _prepare_table(self) -> None:
         await until_done(self._define_table, *DATABASE_AWAY)

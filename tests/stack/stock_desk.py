@@ -64,7 +64,8 @@ class Desk:
             await stock.put_on_sale(connection, [item], units)
             requests = [stock.Request(order, item, n) for order, n in orders.items()]
             taken = await stock.take(connection, [item], requests, self.overdraw)
-        rows = await connection.fetch("SELECT order_id FROM orders WHERE backordered ORDER BY 1")
+        query = "SELECT order_id FROM backorders WHERE order_id = ANY($1::text[]) ORDER BY 1"
+        rows = await connection.fetch(query, list(orders))
         await connection.close()
         return [[each.units for each in taken.left], taken.backordered, [r[0] for r in rows]]
 
