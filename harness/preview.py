@@ -249,5 +249,10 @@ def _unknown(
         found.append(f"which requests {scenario.load.profile} sends: it is code")
     if not scenario.client_side_only:
         found.append("whether Prometheus answers, and with data")
+    if any(isinstance(o.condition, AlertExpectation) for o in scenario.objectives):
+        found.append(
+            "whether its alerts can fire in that time: a run asks for their rules before the load, "
+            "and `harness slo reach` does without a run"
+        )
     found += [f"whether {s.read} can be read back as {s.name}" for s in scenario.durability]
     return found

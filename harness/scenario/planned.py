@@ -6,8 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+from harness.alert_reach import planned_s
 from harness.arrivals import Arrivals
 from harness.model import (
+    AlertEvent,
+    AlertExpectation,
     Condition,
     GrowthLimit,
     Op,
@@ -44,6 +47,22 @@ def _warnings(scenario: Scenario, condition: Condition) -> Iterator[str]:
             yield from _recovery_warnings(scenario, condition)
         case GrowthLimit():
             yield from _growth_warnings(scenario, condition)
+        case AlertExpectation():
+            yield from _alert_warnings(scenario, condition)
+
+
+def _alert_warnings(scenario: Scenario, condition: AlertExpectation) -> Iterator[str]:
+    """An alert that is awaited for longer than anybody watches; its rule is not known here."""
+    if condition.within_s is None:
+        return
+    of_heal = condition.event is AlertEvent.RESOLVES
+    after_heal_s = scenario.phases.recovery_s + scenario.phases.after_s
+    watched_s = after_heal_s if of_heal else planned_s(scenario)
+    if watched_s is not None and condition.within_s > watched_s:
+        yield (
+            f"{show(condition)}: watched are {show_duration(watched_s)} after the "
+            f"{'heal' if of_heal else 'injection'}; lengthen phases.recovery"
+        )
 
 
 def _recovery_warnings(scenario: Scenario, condition: RecoveryLimit) -> Iterator[str]:

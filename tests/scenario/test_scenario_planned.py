@@ -6,6 +6,7 @@ import pytest
 from goodtext import INLINE, changed, load
 
 from harness.scenario import undecidable
+from harness.units import show_duration
 
 # ruff: noqa: E501 - messages are compared in full
 
@@ -58,3 +59,23 @@ def test_a_window_as_long_as_the_limit_of_a_recovery(
     text = INLINE.replace("metrics: none", f"{sli}\nphases: {{steady: 60s}}")
     text += f"  - errors < 1 during steady\n  - {line}\n"
     assert list(undecidable(load(text))) == expected
+
+
+ALERTS = [
+    ("fires within what is watched", "alert Slow fires within 60s", []),
+    ("does not fire", "alert Slow does not fire", []),
+    ("resolves within what is watched", "alert Slow resolves within 70s", []),
+    ("fires after everybody went", "alert Slow fires within 10m", ["alert Slow fires within 10m: watched are {fault} after the injection; lengthen phases.recovery"]),
+    ("reaches somebody after everybody went", "alert Slow reaches slack within 10m", ["alert Slow reaches slack within 10m: watched are {fault} after the injection; lengthen phases.recovery"]),
+    ("resolves after everybody went", "alert Slow resolves within 71s", ["alert Slow resolves within 71s: watched are 70s after the heal; lengthen phases.recovery"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "expected"), [r[1:] for r in ALERTS], ids=[r[0] for r in ALERTS])
+def test_an_alert_that_is_awaited_for_longer_than_anybody_watches(
+    line: str, expected: list[str]
+) -> None:
+    text = INLINE.replace("metrics: none", "phases: {steady: 60s}") + f"  - {line}\n"
+    held_s = sum(fault.hold_s or 0 for fault in load(text).faults)
+    said = [one.format(fault=show_duration(held_s + 70)) for one in expected]
+    assert list(undecidable(load(text))) == said
