@@ -41,7 +41,7 @@ endef
 
 test: setup ## all checks, then all tests (PYTEST_ARGS="-k word")
 	$(run_checks)
-	$(PYTHON) -m pytest $(PYTEST_ARGS) -n $(TEST_WORKERS) --dist loadgroup
+	$(PYTHON) -m pytest $(PYTEST_ARGS) -n $(TEST_WORKERS)
 
 check: environments ## lint, formatting and types only
 	$(run_checks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,20 +12,27 @@ from harness.faults import session as sessions
 from harness.undo import UndoLog
 from tests import real
 
-TESTS = Path(__file__).parent
 #: Folders whose tests share one running stack or project, and so one worker of pytest-xdist.
-TOGETHER = ("compose", "e2e")
+TOGETHER = ("tests/compose", "tests/e2e")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several workers (``-n 2 --dist loadgroup``) the tests of a file stay on one of them."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        parts = item.path.relative_to(TESTS).parts
-        group = parts[0] if parts[0] in TOGETHER else "/".join(parts)
-        item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist asks, where it is there
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With several workers (``-n 2``) the tests of a file stay on one of them."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class TogetherScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return shared_by(nodeid)
+
+    return TogetherScheduling(config, log)
+
+
+def shared_by(nodeid: str) -> str:
+    """The folder or the file whose tests belong on one worker."""
+    file = nodeid.partition("::")[0]
+    folder = "/".join(file.split("/")[:2])
+    return folder if folder in TOGETHER else file
 
 
 @pytest.fixture
