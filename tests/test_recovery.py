@@ -422,3 +422,21 @@ def test_a_condition_that_held_already_widens_nothing() -> None:
     both = judge((*conditions(orders), *conditions(browse)), injection(), 60)
     alone = judge(browse, injection(), 60)
     assert interval(both) == interval(alone)
+
+
+#: Every so-manieth request fails; so many good ones in a row show that none does any more.
+GOOD_IN_A_ROW = {2: 5, 4: 12, 5: 15}
+
+
+@pytest.mark.parametrize("each", GOOD_IN_A_ROW, ids=lambda each: f"one in {each} fails")
+def test_a_fainter_outage_needs_more_good_answers_to_be_over(each: int) -> None:
+    """``(1 - share) ** needed`` is at most 4 %."""
+    found = load(60)
+    hit = np.flatnonzero(between(found, 0.0, 20.0))[::each]
+    found["outcome"][hit] = RequestOutcome.REFUSED
+    last_bad_s = float(at_s(found)[hit[-1]])
+    good_s = last_bad_s + GOOD_IN_A_ROW[each] / RATE
+    recovery = judge(found, injection(), 60)
+    assert recovery.state == "recovered"
+    assert recovery.high_s == pytest.approx(good_s + 0.02, abs=0.001)
+    assert recovery.low_s == pytest.approx(last_bad_s - 0.2, abs=0.001)
