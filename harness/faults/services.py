@@ -12,7 +12,8 @@ from harness.faults import containers, injection, processes
 from harness.faults.session import Session
 from harness.undo import Entry
 
-BACK_WITHIN_S = 30.0  # longer than the supervisor gives a service to become healthy
+#: Longer than the supervisor gives any service to become healthy; a broker takes the longest.
+BACK_WITHIN_S = 130.0
 
 
 class Driver(Protocol):
