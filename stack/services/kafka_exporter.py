@@ -111,6 +111,7 @@ class Exporter:
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = addresses
         self._heard = False
+        self._numbers: list[int] = []
 
     async def readiness(self) -> dict[str, object]:
         """Ready when a broker answered last time."""
@@ -121,6 +122,8 @@ class Exporter:
         while True:
             answers = await asyncio.gather(*(ask(address) for address in self._addresses))
             self._heard = any(view is not None for view in answers)
+            known = [view.partitions for view in answers if view is not None]
+            self._numbers = sorted({n for each in known for topic, n in each if topic == TOPIC})
             export(dict(zip(self._addresses, answers, strict=True)))
             await asyncio.sleep(EVERY_S)
 
@@ -138,7 +141,7 @@ class Exporter:
                     await consumer.start()
                 while True:
                     async with asyncio.timeout(LAG_WITHIN_S):
-                        export_lag(await _lag(consumer))
+                        export_lag(await _lag(consumer, self._numbers))
                     await asyncio.sleep(EVERY_S)
             except UNREACHABLE:
                 export_lag({})
@@ -148,13 +151,14 @@ class Exporter:
             await asyncio.sleep(EVERY_S)
 
 
-async def _lag(consumer: AIOKafkaConsumer) -> dict[int, int]:
+async def _lag(consumer: AIOKafkaConsumer, numbers: Sequence[int]) -> dict[int, int]:
     """What waits in each partition of the topic of orders; all of it where nothing was read."""
-    numbers = consumer.partitions_for_topic(TOPIC) or set()
-    if not numbers:
-        await consumer.topics()  # looks again: it may have been made meanwhile
+    parts = [TopicPartition(TOPIC, number) for number in numbers]
+    if not parts:
         return {}
-    parts = [TopicPartition(TOPIC, number) for number in sorted(numbers)]
+    if consumer.assignment() != set(parts):
+        consumer.assign(parts)  # so that it learns who leads them
+        consumer.pause(*parts)  # and fetches nothing
     ends = await consumer.end_offsets(parts)
     committed = [await consumer.committed(part) for part in parts]
     return {

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.alerting import RuleTiming
 from harness.durability.ledger import Attempt, Ledger, WriteOutcome
 from harness.durability.reconciliation import Copy
 from harness.evidence import BaselineRun, Evidence
@@ -550,6 +551,18 @@ STORIES: dict[str, Story] = {
         ("single_run",),
         scenario=BASELINE,
         change=accepted(*(v / 2 for v in STABLE)),
+    ),
+    "nobody-knows-what-arrived-of-the-alert": Story(
+        "INCONCLUSIVE",
+        ("no_receiver",),
+        scenario=edited("fires within 8s", "reaches pagerduty within 8s"),
+    ),
+    "the-alert-could-not-have-fired": Story(
+        "INCONCLUSIVE",
+        ("alert_cannot_fire",),
+        world=lambda: world(timing=RuleTiming(for_s=600, interval_s=60, window_s=300)),
+        scenario=edited("FallbacksActive fires within 8s", "FallbacksActive does not fire"),
+        change=alerts_all_along(0.0),
     ),
     "within-the-noise-of-the-baseline": Story(
         "INCONCLUSIVE",
