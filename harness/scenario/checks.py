@@ -26,9 +26,6 @@ def check(root: Node, exists: Exists) -> Iterator[Problem]:
     load = at(root, "load")
     if load is not None and isinstance(load.value, dict):
         yield from _one_of(root, ("load",), "profile", "http", "")
-        if at(load, "service") is not None and at(load, "http") is None:
-            mark = key_mark(root, "load", "service")
-            yield Problem(mark, "load.service is only for load.http; a locustfile names its own")
         yield from _one_of(root, ("load",), "arrivals", "users", "")
         yield from _closed_loop(root)
     if at(root, "with") is not None and at(root, "experiment") is None:

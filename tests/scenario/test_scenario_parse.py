@@ -122,6 +122,11 @@ def test_accepted(old: str, new: str) -> None:
     assert problems(changed(INLINE, old, new)) == []
 
 
+def test_the_requests_of_a_locustfile_may_go_to_a_service_too() -> None:
+    scenario = load(changed(GOOD, "timeout: 2s", "timeout: 2s\n  service: orders"))
+    assert (scenario.load.profile, scenario.load.service) == ("loadtests/orders.py", "orders")
+
+
 def test_a_ratio_is_folded_into_one_query() -> None:
     text = changed(GOOD, "{query: sum(kafka_consumer_lag)}", "{good: sum(a), total: sum(b)}")
     assert load(text).slis["lag"].query == "(sum(a)) / (sum(b))"
@@ -240,7 +245,6 @@ SAD_OPTIONS = [
     ("load.arrivals=500/s", "load.arrivals 500/s is above max_rate 200/s"),
     ("load.arrivls=5/s", "unknown key 'arrivls'; did you mean 'arrivals'?"),
     ("load.arrivals.x=1", "load.arrivals is '100/s'; it has no keys to set"),
-    ("load.service=x", "load.service is only for load.http; a locustfile names its own"),
     ("objectives.7=a", "objectives is a list; '7' is not a number from 0 to 1"),
     ("objectives.x=a", "objectives is a list; 'x' is not a number from 0 to 1"),
     ("objectives.1=lagg < 5 at end", "there is no SLI 'lagg'; did you mean 'lag'?"),

@@ -170,12 +170,6 @@ IN_GOOD = [
         ["4:1: neither load.profile nor load.http is given; one is needed"],
     ),
     (
-        "a locustfile names its own service",
-        "timeout: 2s",
-        "timeout: 2s\n  service: gateway",
-        ["8:3: load.service is only for load.http; a locustfile names its own"],
-    ),
-    (
         "the locustfile exists",
         "loadtests/orders.py",
         "loadtests/odrers.py",
