@@ -135,7 +135,7 @@ class Load(Shape):
     )
     service: Text | None = Field(
         default=None,
-        description="Service that requests go to, where that is not the one at which users come in.",
+        description="Service that requests go to, if not the one at which users come in.",
         examples=["gateway", "my-api:80"],
     )
     arrivals: ArrivalPlan | None = Field(
