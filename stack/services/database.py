@@ -24,6 +24,14 @@ AWAY = (
     OSError,  # TimeoutError is one
 )
 
+#: The same for work that may be repeated whatever went wrong: it waits.
+DATABASE_AWAY = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+
 
 class DatabaseError(Exception):
     """The database cannot be asked now.

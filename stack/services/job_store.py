@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from services.database import DATABASE_AWAY
 from services.survey import Job, area_m2
 
 QUERY_WITHIN_S = 2.0
@@ -58,12 +59,6 @@ SELECT count(*) FILTER (WHERE done_at IS NOT NULL) AS done,
         - min(accepted_at) FILTER (WHERE done_at IS NULL)), 0)::float8 AS oldest_s
 FROM jobs
 """
-
-#: The last is what asyncpg raises, beside the others, when a connection ends in mid-question.
-DATABASE_AWAY = (
-    *(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError),
-    asyncpg.InternalClientError,
-)
 
 
 class NotAskedError(Exception):

@@ -17,8 +17,9 @@ from aiohttp import web
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from services.database import DATABASE_AWAY
 from services.job_queue import TASK, queue
-from services.job_store import DATABASE_AWAY, JobStore, NotAskedError
+from services.job_store import JobStore, NotAskedError
 from services.metrics import (
     DATA_FRESHNESS,
     JOBS,

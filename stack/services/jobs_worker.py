@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 from aiohttp import web
 from celery import Celery
 
+from services.database import DATABASE_AWAY
 from services.job_queue import TASK, queue
-from services.job_store import DATABASE_AWAY, JobStore
+from services.job_store import JobStore
 from services.metrics import JOBS_DONE, JOBS_REPEATED
 from services.serving import DRAIN_S, application
 from services.settings import SettingError, Settings

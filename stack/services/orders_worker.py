@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from services import stock
+from services.database import DATABASE_AWAY
 from services.kafka import METADATA_MS, TOPIC, ensure_topic, until_done
 from services.metrics import (
     CONSUMER_LAG,
@@ -63,8 +64,6 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::integer[], $4::integer[], $5::b
 """
 ONCE = " ON CONFLICT (order_id) DO NOTHING"
 NEW = " RETURNING order_id, item, quantity"
-
-DATABASE_AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
 @dataclass(frozen=True)
