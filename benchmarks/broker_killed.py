@@ -36,7 +36,6 @@ GUARDS = """\
 [guards]
 stacks = ["compose"]
 projects = ["{project}"]
-hosts = ["172.*", "192.168.*", "10.*"]
 """
 
 

@@ -29,7 +29,6 @@ GUARDS = """\
 [guards]
 stacks = ["compose"]
 projects = ["harness-test-*"]
-hosts = ["172.*", "192.168.*", "10.*"]
 """
 
 
