@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from harness.alert_reach import Reach, State, reach
+from harness.alert_reach import Reach, State, reach_of
 from harness.alerting import AlertFacts
 from harness.detection import bounds, called_at, first_arrival, looks_of
 from harness.evidence import Evidence
@@ -92,7 +92,7 @@ def _fires(objective: Objective, within_s: float, seen: _Seen) -> Check:
         if watched_s < within_s:
             because = f"it had not fired {watched_s:.0f} s after the fault, when watching ended"
             return unmet(objective, "", "not_watched_long_enough", because, "Lengthen the phases.")
-        slow = "" if seen.facts.timing is None else reach(seen.facts.timing, watched_s).because
+        slow = "" if seen.facts.timing is None else reach_of(seen.facts.timing, watched_s).because
         because = f"never fired{': ' if slow else ''}{slow}"
         return _alert(objective, Outcome.FAIL, because, None, within_s)
     span = _since(seen.onset, *bounds(min(seen.firing), looks_of(seen.series), seen.series.step_s))
@@ -225,7 +225,7 @@ def watched_reach(alert: str, evidence: Evidence, windows: Windows) -> Reach | N
         return None
     called = [called_at(f) for f in evidence.faults]
     began = min(called, default=min(w.start for w in windows.values()))
-    return reach(facts.timing, max(0.0, max(w.end for w in windows.values()) - began))
+    return reach_of(facts.timing, max(0.0, max(w.end for w in windows.values()) - began))
 
 
 def longest_s(times: Sequence[float], step_s: float) -> float:

@@ -30,7 +30,7 @@ class Reach:
     because: str = ""
 
 
-def reach(timing: RuleTiming, watched_s: float) -> Reach:
+def reach_of(timing: RuleTiming, watched_s: float) -> Reach:
     """Whether an alert can fire within ``watched_s`` after the trouble began."""
     watched = f"watched are {show_duration(round(watched_s, 1))}"
     if timing.least_s > watched_s:

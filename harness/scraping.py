@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from harness.alert_reach import planned_s, reach, said
+from harness.alert_reach import planned_s, reach_of, said
 from harness.alerting import AlertFacts, Delivery
 from harness.descriptor import StackDescriptor
 from harness.errors import InvalidError, MetricsError
@@ -73,7 +73,7 @@ class Scraping:
         if self.metrics is None or watched_s is None:
             return []
         timings = {name: self.metrics.timing(name) for name in awaited(self.scenario)}
-        found = [said(n, reach(t, watched_s)) for n, t in timings.items() if t is not None]
+        found = [said(n, reach_of(t, watched_s)) for n, t in timings.items() if t is not None]
         return [text for text in found if text]
 
     def expect_answers(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.alert_reach import planned_s, reach, said
+from harness.alert_reach import planned_s, reach_of, said
 from harness.alerting import RuleTiming
 from harness.model import FaultSpec
 from harness.promql import alternatives
@@ -34,7 +34,7 @@ def test_what_a_run_can_see_of_an_alert(
 ) -> None:
     (for_s, interval_s, window_s), watched_s, state, why = row
     timing = RuleTiming(for_s=for_s, interval_s=interval_s, window_s=window_s)
-    found = reach(timing, watched_s)
+    found = reach_of(timing, watched_s)
     assert str(found.state) == state, found.because
     assert why in found.because
     assert bool(found.because) == (state != "can") == bool(said("Slow", found))
@@ -42,7 +42,7 @@ def test_what_a_run_can_see_of_an_alert(
 
 def test_what_is_said_before_the_run() -> None:
     timing = RuleTiming(for_s=300, interval_s=60, window_s=3600)
-    assert said("Slow", reach(timing, 120)) == (
+    assert said("Slow", reach_of(timing, 120)) == (
         "alert Slow cannot fire in this run: its rule, evaluated each 60s, waits for 5m before "
         "it fires; watched are 2m"
     )

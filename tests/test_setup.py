@@ -555,7 +555,7 @@ def offered() -> set[str]:
 def test_make_alone_lists_the_commands() -> None:
     assert make().stdout == make("help").stdout
     commands = {"help", "demo", "test", "check", "bench", "lock", "setup", "clean"}
-    assert offered() == commands | {"scenario-matrix"}
+    assert offered() == commands | {"compose-demo", "scenario-matrix"}
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])

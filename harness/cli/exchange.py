@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness.alert_reach import planned_s, reach, said
+from harness.alert_reach import planned_s, reach_of, said
 from harness.cli import words
 from harness.cli.project import parse_one
 from harness.errors import ExitCode, InvalidError
@@ -68,7 +68,7 @@ def slo_reach(file: Path, profile: str | None, prometheus: str, output: str) -> 
         )
     server = Prometheus()
     server.attach(prometheus)
-    found = {name: reach(timing, watched_s) for name, timing in server.timings().items()}
+    found = {name: reach_of(timing, watched_s) for name, timing in server.timings().items()}
     if output == "json":
         told = [{"alert": n, "state": r.state, "because": r.because} for n, r in found.items()]
         words.say(json.dumps({"watched_s": watched_s, "alerts": told}, indent=2))

@@ -30,6 +30,8 @@ LOCK_TIMEOUT_S = 120.0
 
 #: Unix socket paths hold 108 bytes on Linux, 104 on macOS, the final zero included.
 MAX_SOCKET_PATH_BYTES = 100
+#: Where a private folder is made when the one for temporary files is deep itself.
+SHORT_FOLDER = "/tmp"  # noqa: S108
 
 DOWN_HINT = "Run `harness stack down` first."
 
@@ -192,7 +194,11 @@ class LocalStack:
         path = self.folder / CONTROL_FILE
         if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
             return path
-        return Path(tempfile.mkdtemp(prefix="harness-")) / CONTROL_FILE
+        made = Path(tempfile.mkdtemp(prefix="harness-")) / CONTROL_FILE
+        if len(os.fsencode(made)) <= MAX_SOCKET_PATH_BYTES:
+            return made
+        made.parent.rmdir()  # a TMPDIR that is long as well
+        return Path(tempfile.mkdtemp(prefix="harness-", dir=SHORT_FOLDER)) / CONTROL_FILE
 
     def _living_supervisor(self) -> str:
         """The identity of the supervisor that was started last, empty when it is gone."""

@@ -27,8 +27,12 @@ def shop(handler: Any, _number: int) -> None:
         answer(handler, body=ONE_LIST)
     elif handler.path == "/assistant":
         events(handler)
-    elif handler.path in ("/orders", "/api/v1/action-plans"):
+    elif handler.path in ("/orders", "/api/v1/action-plans", "/jobs"):
         answer(handler, 202)
+    elif handler.path == "/predict":
+        answer(handler, body=json.dumps({"score": 0.5}).encode())
+    elif handler.path == "/status":
+        answer(handler)
     else:
         answer(handler, 404)
 

@@ -136,6 +136,8 @@ PATIENT = "import signal\nsignal.signal(signal.SIGINT, lambda *_: open('healed',
 
 def test_who_interrupts_waits_until_the_command_has_healed(tmp_path: Path) -> None:
     """A Ctrl-C while a run goes on: the run is told, and ends before this process goes on."""
+    # Whoever starts the tests in the background has them ignore Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def interrupt() -> None:
         while not (tmp_path / "up").exists():
@@ -149,6 +151,7 @@ def test_who_interrupts_waits_until_the_command_has_healed(tmp_path: Path) -> No
             call(tmp_path, [sys.executable, "-c", PATIENT], os.environ, 60)
     finally:
         helper.join()
+        signal.signal(signal.SIGINT, before)
     assert (tmp_path / "healed").exists()
 
 
