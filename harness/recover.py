@@ -22,15 +22,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from harness import service_container, service_process
 from harness.crashpoints import reach
 from harness.errors import FaultError, HarnessError, StoreError
-from harness.service_process import is_starting
 from harness.undo import Entry, State, UndoLog, Unreadable, best_effort_lock, now
 from harness.verbs import verb_of
 
 DEADLINE_S = 4.0  # `harness recover` promises 5 s in all
 LOCK_PATIENCE_S = 1.0  # for the lock, once in a recovery
-STARTING_S = 30.0  # longer than the supervisor gives a service to become healthy
+STARTING_S = 130.0  # longer than the supervisor gives any service to become healthy
 PAUSE_S = 0.1
 AT_ONCE = 8
 
@@ -90,18 +90,23 @@ def recover(
         log: The stack's undo log.
         deadline_s: How long those that could not be healed at once are tried again.
         starting_s: How long those are tried again whose service is starting, as its supervisor
-            says: that it is slow to come back is no fault that is left.
+            or its engine says: that it is slow to come back is no fault that is left.
         fence: Forbid injectors that started before now from ever injecting.
     """
     found = _recover_once(log, deadline_s=deadline_s, fence=fence)
     give_up_at = time.monotonic() + starting_s
-    while any(is_starting(left.entry.arguments) for left in found.left):
+    while any(_is_starting(left.entry) for left in found.left):
         if time.monotonic() >= give_up_at:
             break
         time.sleep(PAUSE_S)
         again = _recover_once(log, deadline_s=0, fence=False)
         found = replace(again, healed=found.healed + again.healed, unfenced=found.unfenced)
     return found
+
+
+def _is_starting(entry: Entry) -> bool:
+    arguments = entry.arguments
+    return service_process.is_starting(arguments) or service_container.is_starting(arguments)
 
 
 def _recover_once(log: UndoLog, *, deadline_s: float, fence: bool) -> Recovered:

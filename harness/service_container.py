@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from harness import docker_engine, probe
 from harness.containers import UP, Container, Engine
 from harness.control import identity_of
-from harness.errors import FaultError
+from harness.errors import FaultError, HarnessError
 
 Arguments = Mapping[str, str]
 
@@ -175,6 +175,18 @@ def prove_resumed(arguments: Arguments) -> str:
     if now is None or not is_same(now, arguments):
         return f"{words} has ended: its pause went with it"
     return f"{arguments['service']} {_answer(now, arguments)} from {words}, which runs"
+
+
+def is_starting(arguments: Arguments) -> bool:
+    """Whether an entry is about a container that has started anew, and that runs."""
+    if not set(ARGUMENTS) <= arguments.keys():
+        return False
+    try:
+        with engine_of(arguments) as engine:
+            now = present(engine, arguments)
+    except HarnessError:
+        return False
+    return now is not None and now.state == "running" and not is_same(now, arguments)
 
 
 def _answer(container: Container, arguments: Arguments) -> str:

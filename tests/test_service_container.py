@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
-from harness import container_network, docker_engine
+from harness import container_network, docker_engine, service_container
 from harness.containers import Attachment, Container
 from harness.descriptor import Service, StackDescriptor
 from harness.errors import FaultError
@@ -187,6 +188,44 @@ def test_a_container_that_runs_and_is_silent_is_not_back(engine: FakeEngine) -> 
         engine.held[ID] = container(mute)
         with pytest.raises(FaultError, match="runs but does not answer yet: a request met no answ"):
             verb_of(RUNNING, arguments(mute)).prove(arguments(mute))
+
+
+def of_somebody_else(engine: FakeEngine) -> None:
+    engine.restart(ID, 1)
+    engine.held[ID] = replace(engine.held[ID], project="bank")
+
+
+STARTING = {
+    "it runs as it did": (nothing, {}, False),
+    "it has ended": (killed, {}, False),
+    "it is paused": (frozen, {}, False),
+    "it has started anew": (frozen_then_restarted, {}, True),
+    "it was removed": (removed, {}, False),
+    "it belongs to somebody else": (of_somebody_else, {}, False),
+    "an entry of something else": (frozen_then_restarted, {"container": None}, False),
+}
+
+
+@pytest.mark.parametrize("row", STARTING.values(), ids=STARTING.keys())
+def test_who_has_started_anew_is_waited_for(
+    engine: FakeEngine,
+    address: str,
+    row: tuple[Callable[[FakeEngine], None], dict[str, None], bool],
+) -> None:
+    what, left_out, starting = row
+    what(engine)
+    given = {k: v for k, v in arguments(address).items() if k not in left_out}
+    assert service_container.is_starting(given) is starting
+
+
+def test_an_engine_that_does_not_answer_says_nothing_of_starting(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> FakeEngine:
+        raise FaultError("No engine answers.")
+
+    monkeypatch.setattr(docker_engine, "connect", gone)
+    assert service_container.is_starting(arguments(address)) is False
 
 
 @pytest.mark.parametrize("verb", [RUNNING, RESUME])
