@@ -26,6 +26,7 @@ import psutil
 from _stacks import embedded
 
 from harness.cli.project import parse_one
+from harness.errors import ExitCode
 from harness.files import project_root
 
 #: Parts of a run by what is on their command lines; the first that matches counts.
@@ -175,6 +176,7 @@ def main() -> int:
     if code not in VERDICTS or not watch.load_s:
         print(f"the run ended with {code}, without a verdict: these figures are of no whole run")
         return 1
+    print(f"the run ended with {code}: {ExitCode(code).name}")
     return 0
 
 
