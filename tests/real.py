@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import requests
 
 from harness.descriptor import Edge, StackDescriptor, dump
@@ -193,6 +194,8 @@ class ToxiproxyServer:
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
+        server = psutil.Process(self.process.pid)
+        eventually(lambda: server.status() == psutil.STATUS_STOPPED, "toxiproxy is stopped")
 
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
