@@ -18,11 +18,12 @@ from typing import Any
 
 from aiohttp import web
 
+from services.bodies import BodyError
 from services.database import Database, DatabaseError
 from services.metrics import FALLBACKS, PLANS_ACCEPTED, RATE_LIMITED, announce_route
 from services.plan_executor import PlanExecutor
 from services.plan_store import FrozenError, PlanStore, is_same
-from services.plans import FreezeWindow, Plan, PlanError, replicas_of
+from services.plans import FreezeWindow, Plan, replicas_of
 from services.rate_limit import MICROSECONDS, Limit, RateLimiter, retry_after_s
 from services.redis_store import NAME as REDIS
 from services.redis_store import RedisStore
@@ -201,7 +202,7 @@ async def tell_failures(
     """Whatever is wrong with the request or the database is an answer, not an exception."""
     try:
         return await handler(request)
-    except PlanError as error:
+    except BodyError as error:
         raise web.HTTPBadRequest(text=str(error)) from error
     except DatabaseError as error:
         if error.is_unknown and request.method != "GET":
@@ -213,7 +214,7 @@ async def _body(request: web.Request) -> object:
     try:
         return await request.json()
     except ValueError as error:
-        raise PlanError("The body must be JSON.") from error
+        raise BodyError("The body must be JSON.") from error
 
 
 def _tenant(request: web.Request) -> str:

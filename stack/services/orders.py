@@ -15,20 +15,16 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from services.bodies import json_object, text, whole
 from services.kafka import METADATA_MS, TOPIC, ensure_topic, until_done
 from services.metrics import ORDERS_ACCEPTED
 from services.reservations import NotReservedError, Reservations, is_limited
 
 ROUTE = "/orders"
 MAX_QUANTITY = 1000
-MAX_TEXT = 200
 
 #: Below a client's own patience, so that it hears "unknown" instead of hanging up.
 ACKNOWLEDGE_WITHIN_S = 13.0
-
-
-class OrderError(ValueError):
-    """What was sent is no order."""
 
 
 @dataclass(frozen=True)
@@ -44,24 +40,11 @@ class Order:
         """From a parsed body.
 
         Raises:
-            OrderError: A field is missing, of the wrong kind or out of range.
+            BodyError: A field is missing, of the wrong kind or out of range.
         """
-        if not isinstance(document, dict):
-            raise OrderError("The body must be a JSON object.")
-        order_id, item = (_text(document, name) for name in ("order_id", "item"))
-        quantity = document.get("quantity", 1)
-        if isinstance(quantity, bool) or not isinstance(quantity, int):
-            raise OrderError("`quantity` must be a whole number.")
-        if not 1 <= quantity <= MAX_QUANTITY:
-            raise OrderError(f"`quantity` {quantity} must be from 1 to {MAX_QUANTITY}.")
-        return cls(order_id, item, quantity)
-
-
-def _text(document: dict[str, object], name: str) -> str:
-    value = document.get(name)
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT:
-        raise OrderError(f"`{name}` must be a text of 1 to {MAX_TEXT} characters.")
-    return value
+        body = json_object(document)
+        order_id, item = text(body, "order_id"), text(body, "item")
+        return cls(order_id, item, whole(body, "quantity", 1, 1, MAX_QUANTITY))
 
 
 class Orders:

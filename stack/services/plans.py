@@ -6,17 +6,14 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.bodies import BodyError, json_object, text, whole
+
 SCALE, RESTART = "scale", "restart"
 ACTIONS = (SCALE, RESTART)
 ACCEPTED, SUCCEEDED, FAILED = "accepted", "succeeded", "failed"
 STATES = (ACCEPTED, SUCCEEDED, FAILED)
-MAX_TEXT = 200
 MAX_STEP = 100
 MAX_REPLICAS = 1_000_000_000
-
-
-class PlanError(ValueError):
-    """What was sent is no plan, workload or freeze window."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +33,16 @@ class Plan:
         """From a parsed body; a plan without a key gets one.
 
         Raises:
-            PlanError: A field is missing, of the wrong kind or out of range.
+            BodyError: A field is missing, of the wrong kind or out of range.
         """
-        body = _object(document)
-        plan_id = _text(body, "plan_id") if "plan_id" in body else secrets.token_hex(8)
-        workload, action = _text(body, "workload"), _text(body, "action")
+        body = json_object(document)
+        plan_id = text(body, "plan_id") if "plan_id" in body else secrets.token_hex(8)
+        workload, action = text(body, "workload"), text(body, "action")
         if action not in ACTIONS:
-            raise PlanError(f"`action` {action!r} must be one of {', '.join(ACTIONS)}.")
-        step = _whole(body, "step", 0, -MAX_STEP, MAX_STEP)
+            raise BodyError(f"`action` {action!r} must be one of {', '.join(ACTIONS)}.")
+        step = whole(body, "step", 0, -MAX_STEP, MAX_STEP)
         if (step == 0) == (action == SCALE):
-            raise PlanError("`step` says how many replicas more or fewer, for `scale` only.")
+            raise BodyError("`step` says how many replicas more or fewer, for `scale` only.")
         return cls(plan_id, workload, action, step)
 
 
@@ -86,12 +83,12 @@ class FreezeWindow:
         """From a parsed body.
 
         Raises:
-            PlanError: A time is missing, has no offset from UTC, or the end is not after the start.
+            BodyError: A time is missing, has no offset from UTC, or the end is not after the start.
         """
-        body = _object(document)
-        window = cls(_time(body, "starts_at"), _time(body, "ends_at"), _text(body, "reason"))
+        body = json_object(document)
+        window = cls(_time(body, "starts_at"), _time(body, "ends_at"), text(body, "reason"))
         if window.ends_at <= window.starts_at:
-            raise PlanError("`ends_at` must be after `starts_at`.")
+            raise BodyError("`ends_at` must be after `starts_at`.")
         return window
 
 
@@ -99,39 +96,16 @@ def replicas_of(document: object) -> int:
     """How many replicas a workload shall have.
 
     Raises:
-        PlanError: No such number.
+        BodyError: No such number.
     """
-    return _whole(_object(document), "replicas", 1, 0, MAX_REPLICAS)
-
-
-def _object(document: object) -> dict[str, object]:
-    if not isinstance(document, dict):
-        raise PlanError("The body must be a JSON object.")
-    return document
-
-
-def _text(body: dict[str, object], name: str) -> str:
-    value = body.get(name)
-    # A database cannot store the character of number 0.
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_TEXT or "\0" in value:
-        raise PlanError(f"`{name}` must be a text of 1 to {MAX_TEXT} characters.")
-    return value
-
-
-def _whole(body: dict[str, object], name: str, default: int, least: int, most: int) -> int:
-    value = body.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise PlanError(f"`{name}` must be a whole number.")
-    if not least <= value <= most:
-        raise PlanError(f"`{name}` {value} must be from {least} to {most}.")
-    return value
+    return whole(json_object(document), "replicas", 1, 0, MAX_REPLICAS)
 
 
 def _time(body: dict[str, object], name: str) -> datetime:
     try:
-        value = datetime.fromisoformat(_text(body, name))
+        value = datetime.fromisoformat(text(body, name))
     except ValueError as error:
-        raise PlanError(f"`{name}` must be a time such as 2026-01-31T08:00:00Z.") from error
+        raise BodyError(f"`{name}` must be a time such as 2026-01-31T08:00:00Z.") from error
     if value.tzinfo is None:
-        raise PlanError(f"`{name}` must say its offset from UTC, such as Z.")
+        raise BodyError(f"`{name}` must say its offset from UTC, such as Z.")
     return value

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-MAX_TEXT = 200
+from services.bodies import BodyError, json_object, text
+
 MAX_POINTS = 1000
 MAX_COORDINATE = 1e6  # metres
 
 Point = tuple[float, float]
-
-
-class JobError(ValueError):
-    """What was sent is no job."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +25,18 @@ class Job:
         """From a parsed body, ``{"job_id": text, "outline": [[x, y], …]}`` in metres.
 
         Raises:
-            JobError: A field is missing, of the wrong kind or out of range.
+            BodyError: A field is missing, of the wrong kind or out of range.
         """
-        if not isinstance(document, dict):
-            raise JobError("The body must be a JSON object.")
-        job_id, outline = document.get("job_id"), document.get("outline")
-        if not isinstance(job_id, str) or not 0 < len(job_id) <= MAX_TEXT:
-            raise JobError(f"`job_id` must be a text of 1 to {MAX_TEXT} characters.")
+        body = json_object(document)
+        job_id, outline = text(body, "job_id"), body.get("outline")
         if not isinstance(outline, list) or not 3 <= len(outline) <= MAX_POINTS:
-            raise JobError(f"`outline` must be a list of 3 to {MAX_POINTS} points.")
+            raise BodyError(f"`outline` must be a list of 3 to {MAX_POINTS} points.")
         return cls(job_id, tuple(_point(place, given) for place, given in enumerate(outline)))
 
 
 def _point(place: int, given: object) -> Point:
     if not isinstance(given, list) or len(given) != 2 or not all(map(_is_coordinate, given)):
-        raise JobError(
+        raise BodyError(
             f"outline[{place}] must be two numbers from -{MAX_COORDINATE:.0f} "
             f"to {MAX_COORDINATE:.0f}."
         )

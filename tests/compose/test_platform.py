@@ -240,12 +240,22 @@ def test_jobs_that_were_accepted_outlive_their_broker(platform: Platform) -> Non
         (b"[]", "JSON object"),
         (b'{"item": "kettle"}', "order_id"),
         (b'{"order_id": "", "item": "kettle"}', "order_id"),
+        (b'{"order_id": "o\\u0000", "item": "kettle"}', "order_id"),
         (b'{"order_id": "o", "item": 7}', "item"),
         (b'{"order_id": "o", "item": "kettle", "quantity": 0}', "1 to 1000"),
         (b'{"order_id": "o", "item": "kettle", "quantity": true}', "whole number"),
         (b"no json", "Expecting value"),
     ],
-    ids=["a list", "no id", "an empty id", "a number", "nothing", "a boolean", "no JSON"],
+    ids=[
+        "a list",
+        "no id",
+        "an empty id",
+        "an id that no database can store",
+        "a number",
+        "nothing",
+        "a boolean",
+        "no JSON",
+    ],
 )
 def test_what_is_no_order_is_refused_with_the_reason(
     platform: Platform, body: bytes, words: str
