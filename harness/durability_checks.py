@@ -12,8 +12,8 @@ from harness.durability.ledger import Ledger
 from harness.durability.reconciliation import Reconciliation, reconcile, rpo_s
 from harness.durability.series import WriteSeries
 from harness.evidence import Evidence
-from harness.judge import unmet
-from harness.model import Check, Objective, Outcome, Threshold
+from harness.judge import counted, unmet
+from harness.model import Check, Objective, Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +106,8 @@ def _counted(
     if doubt is not None:
         because += f"; but {doubt.why}"
         return unmet(objective, "", doubt.code, because, doubt.remedy)
-    return Check(
-        objective=objective.text,
-        phase="",
-        outcome=Outcome.FAIL if fails else Outcome.PASS,
-        because=because,
-        observed=count,
-        low=count,
-        high=count,
-        limit=condition.limit.value,
-        samples=counts.acknowledged,
-        gate=objective.gate,
-        code=_HARMS[condition.stat].code if fails else "",
-    )
+    harm = _HARMS[condition.stat].code
+    return counted(objective, condition, count, because, of=counts.acknowledged, code=harm)
 
 
 def _doubt(

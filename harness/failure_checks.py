@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from harness.evidence import Evidence
-from harness.judge import MIN_CENSUS, Windows, unmet
-from harness.model import Check, Objective, Outcome, Phase, Threshold, Window
+from harness.judge import MIN_CENSUS, Windows, counted, unmet
+from harness.model import Check, Objective, Phase, Threshold, Window
 from harness.samples import RequestOutcome, is_bad, outcome_counts, within
 
 
@@ -39,19 +39,7 @@ def failure_check(
     if doubt is not None:
         code, why, remedy = doubt
         return unmet(objective, "", code, f"{because}; but {why}", remedy)
-    return Check(
-        objective=objective.text,
-        phase="",
-        outcome=Outcome.PASS if holds else Outcome.FAIL,
-        because=because,
-        observed=count,
-        low=count,
-        high=count,
-        limit=condition.limit.value,
-        samples=len(inside),
-        gate=objective.gate,
-        code="" if holds else "limit_violated",
-    )
+    return counted(objective, condition, count, because, of=len(inside))
 
 
 def _counted(windows: Windows) -> Window:

@@ -60,6 +60,41 @@ def unmet(objective: Objective, phase: str, code: str, because: str, remedy: str
     )
 
 
+def counted(
+    objective: Objective,
+    condition: Threshold,
+    count: int,
+    because: str,
+    *,
+    of: int,
+    code: str = "limit_violated",
+) -> Check:
+    """A check of a count of the whole run, which is a census: there is no interval around it.
+
+    Args:
+        objective: What was asked.
+        condition: Its limit.
+        count: What was found.
+        because: The same in words.
+        of: How many there were in all.
+        code: The reason, where the limit does not hold.
+    """
+    holds = condition.op.holds(count, condition.limit.value)
+    return Check(
+        objective=objective.text,
+        phase="",
+        outcome=Outcome.PASS if holds else Outcome.FAIL,
+        because=because,
+        observed=count,
+        low=count,
+        high=count,
+        limit=condition.limit.value,
+        samples=of,
+        gate=objective.gate,
+        code="" if holds else code,
+    )
+
+
 def flags(condition: Threshold, records: Records) -> Flags:
     """Which records count towards the share that the condition limits.
 
