@@ -364,8 +364,9 @@ class Recovery:
 
     ``state`` is ``recovered``, ``not_degraded``, ``mitigated`` (well again before the event
     that is counted from), ``not_recovered`` (then ``low_s`` is how long it was watched and
-    ``high_s`` is None) or ``relapsed``. ``faults`` are the ids of the faults it is from: one,
-    or several whose windows overlap.
+    ``high_s`` is None) or ``relapsed``: out of bounds once more after it. Then ``settled_s`` is
+    the interval in which it was well for good, or None if that was not seen for ``sustained_s``.
+    ``faults`` are the ids of the faults it is from: one, or several whose windows overlap.
     """
 
     subject: str
@@ -375,6 +376,7 @@ class Recovery:
     high_s: float | None
     sustained_s: float
     recovered_at: float | None = None
+    settled_s: tuple[float, float] | None = None
     faults: tuple[str, ...] = ()
 
 

@@ -45,6 +45,21 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """An end of trouble, in Unix seconds.
+
+    Attributes:
+        trouble_until: The last that was bad; None where that was never seen.
+        good_at: The first that was good after it, ...
+        answered_at: ... and when the answer to that was there.
+    """
+
+    trouble_until: float | None
+    good_at: float
+    answered_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
     """How a subject fared after the event that is counted from, as a :class:`Recovery`."""
 
@@ -54,41 +69,46 @@ class Course:
 
     def never_degraded(self) -> Recovery:
         """It was never out of bounds."""
-        return self._told("not_degraded", None, None)
+        return self._told("not_degraded")
 
     def not_well_until(self, end: float) -> Recovery:
         """It was not well again when watching ended."""
-        return self._told("not_recovered", max(0.0, end - self.origin.proven_at), None)
+        return self._told("not_recovered", (max(0.0, end - self.origin.proven_at), None))
 
-    def well(
-        self, *, trouble_until: float | None, good_at: float, answered_at: float, relapsed: bool
-    ) -> Recovery:
-        """It was well again, for good or not.
+    def well(self, turn: Turn) -> Recovery:
+        """It was well again, for good."""
+        if turn.good_at <= self.origin.called_at:
+            return self._told("mitigated", (0.0, 0.0), turn.good_at)
+        return self._told("recovered", self._span(turn), turn.good_at)
 
-        Args:
-            trouble_until: The last that was bad; None where that was never seen.
-            good_at: The first that was good after it, ...
-            answered_at: ... and when the answer to that was there.
-            relapsed: Whether it was bad once more later.
-        """
-        if good_at <= self.origin.called_at:
-            return self._told("relapsed" if relapsed else "mitigated", 0.0, 0.0, good_at)
+    def well_for_a_time(self, turn: Turn, last: Turn | None) -> Recovery:
+        """It was well again and bad once more, until the last turn if there was one."""
+        settled = None if last is None else self._span(last)
+        return self._told("relapsed", self._span(turn), turn.good_at, settled)
+
+    def _span(self, turn: Turn) -> tuple[float, float]:
+        if turn.good_at <= self.origin.called_at:
+            return 0.0, 0.0
         since = self.origin.proven_at
-        low = 0.0 if trouble_until is None else max(0.0, trouble_until - since)
-        high = max(low, answered_at - self.origin.called_at)
-        return self._told("relapsed" if relapsed else "recovered", low, high, good_at)
+        low = 0.0 if turn.trouble_until is None else max(0.0, turn.trouble_until - since)
+        return low, max(low, turn.answered_at - self.origin.called_at)
 
     def _told(
-        self, state: str, low: float | None, high: float | None, at: float | None = None
+        self,
+        state: str,
+        span: tuple[float | None, float | None] = (None, None),
+        at: float | None = None,
+        settled: tuple[float, float] | None = None,
     ) -> Recovery:
         return Recovery(
             subject=self.subject,
             state=state,
             origin=self.origin.kind,
-            low_s=low,
-            high_s=high,
+            low_s=span[0],
+            high_s=span[1],
             sustained_s=self.sustained_s,
             recovered_at=at,
+            settled_s=settled,
         )
 
 
@@ -133,48 +153,44 @@ def judge_recovery(
     course = Course(subject=subject, origin=origin, sustained_s=sustained_s)
     if not bad.any():
         return course.never_degraded()
-    end = _end_of_trouble(conditions, bad, injected_at, observed_until, origin, sustained_s)
-    if end is None:
+    turns = _turns(conditions, bad, injected_at, observed_until, origin, sustained_s)
+    if not turns:
         return course.not_well_until(observed_until)
-    second, last_bad, first_good, answered = end
-    return course.well(
-        trouble_until=last_bad,
-        good_at=first_good,
-        answered_at=answered,
-        relapsed=bool(bad[second + 1 :].any()),
-    )
+    last_bad = int(np.flatnonzero(bad)[-1])
+    if last_bad == min(turns):
+        return course.well(turns[last_bad])
+    return course.well_for_a_time(turns[min(turns)], turns.get(last_bad))
 
 
-def _end_of_trouble(
+def _turns(
     conditions: Sequence[Flagged],
     bad: NDArray[np.bool_],
     start: float,
     observed_until: float,
     origin: Origin,
     sustained_s: float,
-) -> tuple[int, float, float, float] | None:
-    """The first bad second after which all was well for ``sustained_s``, and its edges.
+) -> dict[int, Turn]:
+    """Each bad second after which all was well for ``sustained_s``, and how trouble ended there.
 
     A lull while the fault is still held is no recovery from the heal: only what is well
     after the event that is counted from counts.
     """
+    found = {}
     places = np.flatnonzero(bad).tolist()
     following = [*places[1:], None]
     for place, upcoming in zip(places, following, strict=True):
         if upcoming == place + 1:
             continue
-        edges = _edges(conditions, start + place, start + place + 1, start)
-        if edges is None:
+        turn = _edges(conditions, start + place, start + place + 1, start)
+        if turn is None:
             continue
         well_until = observed_until if upcoming is None else start + upcoming
-        if well_until - max(edges[1], origin.called_at) >= sustained_s:
-            return (place, *edges)
-    return None
+        if well_until - max(turn.good_at, origin.called_at) >= sustained_s:
+            found[place] = turn
+    return found
 
 
-def _edges(
-    conditions: Sequence[Flagged], start: float, end: float, began: float
-) -> tuple[float, float, float] | None:
+def _edges(conditions: Sequence[Flagged], start: float, end: float, began: float) -> Turn | None:
     """Last violating request of the last bad second, the first fine one after it, its answer.
 
     ``began`` is when the injection was called for. None when nothing fine came after it:
@@ -198,7 +214,7 @@ def _edges(
         fine.append(float(after["intended"][needed - 1]))
         # It may be due in the outage and be met after it: only an answer proves anything.
         answered.append(float(after["completed"][:needed].max()))
-    return last_bad, max(fine), max(answered)
+    return Turn(trouble_until=last_bad, good_at=max(fine), answered_at=max(answered))
 
 
 def _failing(

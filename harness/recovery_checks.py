@@ -76,9 +76,13 @@ def recovered(evidence: Evidence, windows: Windows) -> bool:
     conditions = [o.condition for o in evidence.scenario.objectives]
     wanted = [c for c in conditions if isinstance(c, RecoveryLimit)]
     found = [r for c in wanted for r in _recover_each(c, windows, evidence)]
-    return bool(found) and all(
-        r is not None and r.state not in ("not_recovered", "relapsed") for r in found
-    )
+    return bool(found) and all(r is not None and _well_in_the_end(r) for r in found)
+
+
+def _well_in_the_end(found: Recovery) -> bool:
+    if found.state == "relapsed":
+        return found.settled_s is not None
+    return found.state != "not_recovered"
 
 
 def recoveries(evidence: Evidence, windows: Windows) -> tuple[Recovery, ...]:
@@ -311,6 +315,7 @@ def _one_check(
         return unmet(objective, "", code, because, remedy)
     limit_s = condition.limit_s
     outcome, code, because, remedy = _recovery_words(found, limit_s)
+    low_s, high_s = found.settled_s or (found.low_s, found.high_s)
     if remedy and of_sli:
         remedy = "Scrape more often, or shorten the window that the query reads."
     return Check(
@@ -318,9 +323,9 @@ def _one_check(
         phase="",
         outcome=outcome,
         because=because,
-        observed=found.high_s,
-        low=found.low_s,
-        high=found.high_s,
+        observed=high_s,
+        low=low_s,
+        high=high_s,
         limit=limit_s,
         unit=Unit.SECONDS,
         gate=objective.gate,
@@ -331,7 +336,8 @@ def _one_check(
 
 def _recovery_words(found: Recovery, limit_s: float) -> tuple[Outcome, str, str, str]:
     low, high = found.low_s or 0.0, found.high_s or 0.0
-    span = f"{low:.1f} to {high:.1f} s after the {found.origin}"
+    after = f"s after the {found.origin}"
+    span = f"{low:.1f} to {high:.1f} {after}"
     match found.state:
         case "not_degraded":
             return Outcome.PASS, "", "never out of bounds, so there was nothing to recover from", ""
@@ -342,7 +348,13 @@ def _recovery_words(found: Recovery, limit_s: float) -> tuple[Outcome, str, str,
             return Outcome.FAIL, "not_recovered", because, ""
         case "relapsed":
             because = f"well again {span}, but out of bounds once more later"
-            return Outcome.FAIL, "relapsed", because, ""
+            if found.settled_s is None:
+                return Outcome.FAIL, "relapsed", because, ""
+            low, high = found.settled_s
+            because = f"{because}, and for good only {low:.1f} to {high:.1f} {after}"
+            # Whoever asks to be well by then was, and stayed so.
+            outcome = Outcome.PASS if high < limit_s else Outcome.FAIL
+            return outcome, "" if outcome is Outcome.PASS else "relapsed", because, ""
     if high < limit_s:
         return Outcome.PASS, "", f"well again {span}", ""
     if low >= limit_s:

@@ -42,7 +42,7 @@ from harness.waiver_checks import Standing, standings
 from harness.waivers import Waiver
 from harness.witnesses import Comparison, comparisons
 
-SCHEMA_VERSION = "1.3.0"
+SCHEMA_VERSION = "1.4.0"
 QUANTILES = {"p50_ms": 0.5, "p90_ms": 0.9, "p99_ms": 0.99, "p999_ms": 0.999}
 
 
@@ -196,8 +196,16 @@ def _recovery(recovery: Recovery) -> dict[str, Any]:
         "sustained_s": number(recovery.sustained_s),
         "censored": recovery.state == "not_recovered",
         "recovered_at": iso(recovery.recovered_at),
+        "settled": _settled(recovery),
         "faults": list(recovery.faults),
     }
+
+
+def _settled(recovery: Recovery) -> dict[str, Any] | None:
+    if recovery.settled_s is None:
+        return None
+    low_s, high_s = recovery.settled_s
+    return {"low": number(low_s), "high": number(high_s)}
 
 
 def _durability(account: Account) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from enum import StrEnum
 from itertools import groupby
 
 from harness.model import Recovery, Threshold
-from harness.recovery import Course, Origin
+from harness.recovery import Course, Origin, Turn
 from harness.slis import Series
 
 
@@ -107,12 +107,18 @@ def judge_series_recovery(
     first = _first_good(steps, trouble if bad else unknown[-1], origin, sustained_s)
     if first is None:
         return None
-    return course.well(
-        trouble_until=steps[trouble].oldest if bad else None,
-        good_at=steps[first].newest,
-        answered_at=steps[first].newest,
-        relapsed=bool(bad) and bad[-1] > first,
-    )
+    turn = _turn(steps, trouble if bad else None, first)
+    if not bad or bad[-1] < first:
+        return course.well(turn)
+    last = _first_good(steps, bad[-1], origin, sustained_s)
+    settled = None if last is None else _turn(steps, bad[-1], last)
+    return course.well_for_a_time(turn, settled)
+
+
+def _turn(steps: Sequence[Step], trouble: int | None, good: int) -> Turn:
+    newest = steps[good].newest
+    oldest = None if trouble is None else steps[trouble].oldest
+    return Turn(trouble_until=oldest, good_at=newest, answered_at=newest)
 
 
 def _end_of_trouble(

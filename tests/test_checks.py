@@ -234,6 +234,26 @@ RECOVERIES: dict[str, tuple[Evidence, Outcome, str]] = {
         FAIL,
         "relapsed",
     ),
+    "well once, out again, and well for good within the limit": (
+        recovering(
+            lambda found: (
+                outage(CALLED, HEALED + 1)(found),
+                outage(HEALED + 7, HEALED + 8)(found),
+            )[0]
+        ),
+        PASS,
+        "",
+    ),
+    "the same, but for good only after the limit": (
+        recovering(
+            lambda found: (
+                outage(CALLED, HEALED + 1)(found),
+                outage(HEALED + 9, HEALED + 11)(found),
+            )[0]
+        ),
+        FAIL,
+        "relapsed",
+    ),
     "a fault that was not proven healed": (
         recovering(outage(CALLED, HEALED + 3), faults=(fault(heal_proven_at=None),)),
         INCONCLUSIVE,

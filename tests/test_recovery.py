@@ -250,6 +250,29 @@ def test_from_when_to_when(found: Records, origin: Origin, span: tuple[float, fl
     assert interval(judge(found, origin, 60)) == pytest.approx(span, abs=0.0301)
 
 
+SETTLED: dict[str, tuple[Records, Origin, tuple[float, float] | None]] = {
+    "of two dips far apart the second": (story((1, 22), (40, 44)), heal(20, 20.2), (23.79, 24.0)),
+    "of three the third": (story((1, 6), (20, 22), (40, 44)), injection(), (43.79, 44.0)),
+    "the failover, and later the dip of its end": (
+        story((1, 8), (30, 33)),
+        injection(),
+        (32.79, 33.0),
+    ),
+    "mitigated long before the heal": (story((1, 8), (30, 33)), heal(20, 20.2), (12.79, 13.0)),
+    "well for too short a time at the end": (story((1, 22), (50, 57)), heal(20, 20.2), None),
+    "bad to the very end": (story((1, 22), (58, 61)), heal(20, 20.2), None),
+    "no relapse": (story((1, 23)), heal(20, 20.2), None),
+}
+
+
+@pytest.mark.parametrize(("found", "origin", "settled"), SETTLED.values(), ids=SETTLED)
+def test_well_for_good_after_a_relapse(
+    found: Records, origin: Origin, settled: tuple[float, float] | None
+) -> None:
+    told = judge(found, origin, 60).settled_s
+    assert told == (None if settled is None else pytest.approx(settled, abs=0.0301))
+
+
 def test_a_recovery_in_full() -> None:
     found = judge(story((1, 23)), heal(20, 20.2), 60, sustained_s=7)
     assert found == Recovery(

@@ -121,6 +121,22 @@ def test_a_story_has_this_interval(row: tuple[str, Any]) -> None:
     assert said(judge(told(text))) == expected
 
 
+SETTLED: dict[str, tuple[str, tuple[float, float] | None]] = {
+    "out of bounds once more": ("..xx.......xx......", (10.8, 13.0)),
+    "once more, and at the very end": ("..xx.......x", None),
+    "a gap after the relapse widens the interval": ("..xx.......xx??......", (10.8, 15.0)),
+    "nothing but a gap after the relapse": ("..xx.......xx????????", None),
+    "no relapse": ("..xx.......", None),
+}
+
+
+@pytest.mark.parametrize(("text", "settled"), SETTLED.values(), ids=SETTLED)
+def test_well_for_good_after_a_relapse(text: str, settled: tuple[float, float] | None) -> None:
+    found = judge(told(text))
+    assert found is not None
+    assert found.settled_s == (None if settled is None else pytest.approx(settled))
+
+
 FROM_HEAL = {
     "well again before the heal": ("..xx.............", 8, ("mitigated", 0.0, 0.0)),
     "it outlasts the heal": ("..xxxxxxxxxx.......", 8, ("recovered", 1.8, 4.0)),

@@ -144,7 +144,12 @@ def recovery_words(recovery: Mapping[str, Any]) -> str:
         case "mitigated":
             return f"{subject} was well again before the {origin} was called for"
         case "relapsed":
-            return f"{subject} was well again {span}, but went out of bounds once more"
+            relapse = f"{subject} was well again {span}, but went out of bounds once more"
+            settled = recovery.get("settled")
+            if not settled:
+                return relapse
+            low, high = _plain(settled["low"]), _plain(settled["high"])
+            return f"{relapse}, and was well for good {low} to {high} s after it"
     watched = value(recovery["low"], "s")
     return f"{subject} was still not well {watched} after the {origin}, when watching ended"
 

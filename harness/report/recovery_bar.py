@@ -16,7 +16,8 @@ Result = Mapping[str, Any]
 def draw(number: int, result: Result, recovery: Mapping[str, Any]) -> str:
     """The drawing of one subject; ``number`` makes its id one of a kind."""
     limit = _limit(result, recovery)
-    low, high = recovery["low"], recovery["high"]
+    settled = recovery.get("settled") or {}
+    low, high = settled.get("low", recovery["low"]), settled.get("high", recovery["high"])
     known = [v for v in (low, high, limit) if v is not None]
     longest = max(known, default=1.0) * 1.18 or 1.0
     left, width = svg.LEFT, svg.PLOT
@@ -28,12 +29,15 @@ def draw(number: int, result: Result, recovery: Mapping[str, Any]) -> str:
     if low is not None:
         end = longest if high is None else high
         span = max(x(end) - x(low), 5.0)
-        kind = "bad" if recovery["state"] in ("not_recovered", "relapsed") else "good"
+        ill = recovery["state"] in ("not_recovered", "relapsed") and not settled
+        kind = "bad" if ill else "good"
         parts.append(svg.rule(left, 34, x(low), 34, "wait"))
         parts.append(svg.rect(x(low), 26, span, 16, f"interval {kind}"))
         late = x(low) > left + width * 0.75
         place, anchor = (x(low) + span, "end") if late else (x(low), "start")
-        parts.append(svg.text(place, 19, interval(recovery), kind="strong", anchor=anchor))
+        parts.append(
+            svg.text(place, 19, interval({**recovery, **settled}), kind="strong", anchor=anchor)
+        )
     if limit is not None:
         parts.append(svg.rule(x(limit), 22, x(limit), 46, "limit"))
         words = f"limit {value(limit, 's')}"

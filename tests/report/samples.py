@@ -418,6 +418,7 @@ FIXED: dict[str, Any] = {
             "sustained_s": 10.0,
             "censored": False,
             "recovered_at": "2026-11-21T08:01:21.600000Z",
+            "settled": None,
             "faults": [],
         }
     ],

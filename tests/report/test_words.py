@@ -211,6 +211,14 @@ def test_recovery_in_words(state: str, low: float | None, high: float | None, wo
     assert recovery_words(recovery) == words
 
 
+def test_a_relapse_that_ended_in_words() -> None:
+    told = {"state": "relapsed", "low": 0.4, "high": 1.1, "settled": {"low": 20.0, "high": 21.5}}
+    assert recovery_words({**fixed()["recovery"][0], **told}) == (
+        "orders was well again 0.4 to 1.1 s after the heal, but went out of bounds once more, "
+        "and was well for good 20.0 to 21.5 s after it"
+    )
+
+
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
