@@ -87,13 +87,15 @@ class Route:
         api: Base URL of the Toxiproxy server.
         proxy: Name of the proxy that is pointed at the helper.
         via: ``host:port`` that the helper listens on.
-        upstream: ``host:port`` of the callee.
+        upstream: ``host:port`` of the callee, as the server knows it.
+        callee: The same as the helper reaches it.
     """
 
     api: str
     proxy: str
     via: str
     upstream: str
+    callee: str
 
 
 def check_path(name: str, path: str) -> None:

@@ -170,7 +170,7 @@ async def serve(token: str, for_s: float, route: Route, fault: HttpFault) -> Non
         max_line_size=MAX_HEADER,
         max_field_size=MAX_HEADER,
     ) as session:
-        proxy = FaultProxy(token, route.upstream, fault, session)
+        proxy = FaultProxy(token, route.callee, fault, session)
         app = web.Application(middlewares=[proxy.handle])
         app.on_response_prepare.append(_without_additions)
         runner = web.AppRunner(

@@ -203,10 +203,13 @@ def test_a_fault_that_could_not_be_seen_is_refused(
 
 def test_a_toxiproxy_that_cannot_reach_this_machine_is_refused(stack: ToxiproxyServer) -> None:
     session = stack.session()
-    elsewhere = replace(session, stack=replace(session.stack, driver="compose"))
+    elsewhere = replace(session, stack=replace(session.stack, driver="external"))
     fault = HttpFault(does=ANSWER)
-    with pytest.raises(FaultError, match=r"'compose': its Toxiproxy cannot reach .* 127.0.0.1"):
-        http_faults.sight(elsewhere, EDGE, fault, "")
+    at = http_faults.sight(elsewhere, EDGE, fault, "")
+    with pytest.raises(FaultError, match=r"'external', and nobody knows how its Toxiproxy"):
+        http_faults.inject(at, kind="http_error", fault=fault, look="answer_made_up", effect={})
+    assert points_at(stack) == stack.upstream
+    assert session.log.snapshot().entries == ()
 
 
 def test_an_edge_that_is_not_well_is_refused(stack: ToxiproxyServer) -> None:
@@ -471,7 +474,9 @@ def test_the_verb_is_idempotent(stack: ToxiproxyServer, log: UndoLog) -> None:
 
 def test_a_helper_whose_time_is_over_puts_the_route_back(stack: ToxiproxyServer) -> None:
     via = f"127.0.0.1:{free_port()}"
-    route = Route(api=stack.api, proxy="api", via=via, upstream=stack.upstream)
+    route = Route(
+        api=stack.api, proxy="api", via=via, upstream=stack.upstream, callee=stack.upstream
+    )
     helper = http_fault_helper.start("token-of-time", 2.0, route, HttpFault(does=ANSWER))
     client = Toxiproxy(stack.api)
     assert client.move_upstream("api", from_=stack.upstream, to=via) == via

@@ -39,7 +39,7 @@ def test_a_fault_survives_being_text(does: str) -> None:
 
 
 def test_a_route_is_not_a_fault() -> None:
-    route = Route(api="a", proxy="p", via="v", upstream="u")
+    route = Route(api="a", proxy="p", via="v", upstream="u", callee="c")
     assert load(Route, dump(route)) == route
     with pytest.raises(ValueError, match="not a HttpFault"):
         load(HttpFault, dump(route))

@@ -99,7 +99,7 @@ def helper(
     upstream: str, fault: HttpFault = NOTHING, for_s: float = 120, entry: str = TOKEN
 ) -> Iterator[str]:
     via = f"127.0.0.1:{free_port()}"
-    route = Route(api="http://127.0.0.1:1", proxy="p", via=via, upstream=upstream)
+    route = Route(api="http://127.0.0.1:1", proxy="p", via=via, upstream=upstream, callee=upstream)
     process = http_fault_helper.start(entry, for_s, route, fault)
     try:
         yield via
@@ -426,7 +426,7 @@ def test_it_is_found_by_its_token_and_ended(callee: Callee) -> None:
 
 
 def test_a_helper_that_cannot_listen_says_why() -> None:
-    route = Route(api="", proxy="", via=f"192.0.2.1:{free_port()}", upstream="x:1")
+    route = Route(api="", proxy="", via=f"192.0.2.1:{free_port()}", upstream="x:1", callee="x:1")
     with pytest.raises(FaultError, match=r"does not listen on 192.0.2.1:\d+ .* bind"):
         http_fault_helper.start("token-of-nobody", 5, route, NOTHING)
     assert http_fault_helper.find("token-of-nobody") == []
@@ -434,7 +434,9 @@ def test_a_helper_that_cannot_listen_says_why() -> None:
 
 def test_a_helper_ends_by_itself_though_nobody_can_be_told(tmp_path: Path) -> None:
     via = f"127.0.0.1:{free_port()}"
-    route = Route(api=f"http://127.0.0.1:{free_port()}", proxy="p", via=via, upstream="x:1")
+    route = Route(
+        api=f"http://127.0.0.1:{free_port()}", proxy="p", via=via, upstream="x:1", callee="x:1"
+    )
     process = http_fault_helper.start("token-of-time", 1.0, route, NOTHING)
     assert isinstance(process, subprocess.Popen)
     assert process.wait(timeout=LIMIT_S) == 0

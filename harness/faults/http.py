@@ -17,6 +17,7 @@ from typing import Any
 from harness import http_answer, http_fault_helper
 from harness.errors import FaultError
 from harness.faults import injection, toxiproxy
+from harness.faults.http_place import place_of
 from harness.faults.injection import Injection
 from harness.faults.session import Session
 from harness.faults.toxiproxy import Path
@@ -26,7 +27,6 @@ from harness.toxiproxy import Toxiproxy
 from harness.undo import Entry
 
 VERB = "toxiproxy.restore_upstream"
-HOST = "127.0.0.1"
 MAX_FOR_S = 3600.0
 BEFORE_TIMEOUT_S = 1.0
 LOOK_TIMEOUT_S = 3.0  # for what should come at once; a busy machine is slow
@@ -68,15 +68,8 @@ def sight(session: Session, target: str, fault: HttpFault, look_path: str) -> Si
             if that is hit.
 
     Raises:
-        FaultError: The stack is not local, the edge is not well, or the fault does not hit
-            what is looked at.
+        FaultError: The edge is not well, or the fault does not hit what is looked at.
     """
-    if session.stack.driver != "local":
-        raise FaultError(
-            f"The stack {session.stack.id} runs by the driver {session.stack.driver!r}: its "
-            f"Toxiproxy cannot reach a helper on the loopback address {HOST} of this machine.",
-            "Use a network fault, or a local stack.",
-        )
     path = toxiproxy.healthy_path(session, target)
     toxiproxy.refuse_other_than_http(path)
     health_path = path.edge.health_path
@@ -124,7 +117,6 @@ def inject(
     fault: HttpFault,
     look: str,
     effect: Mapping[str, float],
-    host: str = HOST,
 ) -> Entry:
     """Start the helper, point the edge's proxy at it, and prove that it bites.
 
@@ -134,21 +126,23 @@ def inject(
         fault: What the helper does.
         look: Out of :data:`harness.http_looks.HTTP_LOOKS`.
         effect: What the look must meet.
-        host: Address of this machine that the helper listens on, as Toxiproxy sees it.
 
     Raises:
-        FaultError: It could not be applied or does not bite; nothing is left behind.
+        FaultError: No helper could stand there, it could not be applied or does not bite;
+            nothing is left behind.
     """
     path = at.path
     api = path.session.stack.toxiproxy
+    _refuse_a_second(path)
     upstream = Toxiproxy(api).proxy(path.edge.proxy).upstream
+    place = place_of(path.session, path.edge, upstream)
     route = Route(
         api=api,
         proxy=path.edge.proxy,
-        via=f"{host}:{_free_port(host)}",
+        via=f"{place.host}:{_free_port(place.host)}",
         upstream=upstream,
+        callee=place.callee,
     )
-    _refuse_a_second(path, route)
     if fault.share < 1:
         effect = {**effect, "draws": toxiproxy.tries(fault.share)}
     injected = Injection(
@@ -177,7 +171,7 @@ def inject(
             http_fault_helper.end(entry.id)
 
     def apply(entry: Entry) -> None:
-        _refuse_a_second(path, route, but=entry.id)
+        _refuse_a_second(path, but=entry.id)
         _point_at_the_helper(route)
 
     return injection.inject(path.session, injected, apply, prepare)
@@ -193,15 +187,16 @@ def _point_at_the_helper(route: Route) -> None:
         )
 
 
-def _refuse_a_second(path: Path, route: Route, but: str = "") -> None:
+def _refuse_a_second(path: Path, but: str = "") -> None:
     """One helper a proxy: healed in the wrong order, two would leave it pointed at a dead one.
 
     Raises:
         FaultError: Another HTTP fault is open on the same proxy.
     """
+    here = (path.session.stack.toxiproxy, path.edge.proxy)
     for entry in path.session.log.snapshot().open:
         at = entry.arguments
-        same = entry.verb == VERB and (at["api"], at["proxy"]) == (route.api, route.proxy)
+        same = entry.verb == VERB and (at["api"], at["proxy"]) == here
         if same and entry.id != but:
             raise FaultError(
                 f"The edge {path.edge.name} already has the HTTP fault {entry.id}; "
