@@ -1,4 +1,4 @@
-"""Objectives on acknowledged writes: lost, duplicated, corrupted, reordered. Pure.
+"""Objectives on acknowledged writes: lost, duplicated, corrupted, reordered, stale. Pure.
 
 What is found wrong is a FAIL whatever else happened to the run; that nothing is wrong needs a
 whole ledger, a store that was read, and a store that had come to rest.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from harness.durability.ledger import Ledger
-from harness.durability.reconciliation import Reconciliation, reconcile, rpo_s
+from harness.durability.reconciliation import Found, Reconciliation, reconcile, rpo_s
 from harness.durability.series import WriteSeries
 from harness.evidence import Evidence
 from harness.judge import counted, unmet
@@ -29,7 +29,10 @@ _HARMS = {
     "duplicated": _Harm(code="writes_duplicated", words="are there more than once"),
     "corrupted": _Harm(code="writes_corrupted", words="differ from what was sent"),
     "reordered": _Harm(code="writes_reordered", words="stand before an earlier one of their group"),
+    "stale": _Harm(code="reads_stale", words="are kept, and stale where they are read"),
 }
+#: What may still come right when the store is not at rest yet.
+_MAY_COME = ("lost", "stale")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,15 @@ class _Doubt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One series of writes of a run: what was counted, or why nothing could be."""
+    """One series of writes of a run: what was counted, or why nothing could be.
+
+    ``replica_problem`` is why nothing could be of the replicas.
+    """
 
     series: WriteSeries
     counts: Reconciliation | None
     problem: str
+    replica_problem: str
     settled: bool
     ledger_damage: str
     rpo: tuple[float, float] | None
@@ -65,15 +72,25 @@ def account_of(evidence: Evidence, series: WriteSeries) -> Account:
         problem = found.problem
     else:
         mine = (a for a in ledger.attempts if a.series == series.name)
-        counts = reconcile(mine, found.copies)
+        counts = reconcile(mine, found.copies, (r.copies for r in found.replicas))
     return Account(
         series=series,
         counts=counts,
         problem=problem,
+        replica_problem=_unread(series, found),
         settled=found is None or found.settled,
         ledger_damage=_damage(ledger, evidence),
         rpo=None if counts is None else rpo_s(counts, evidence.faults),
     )
+
+
+def _unread(series: WriteSeries, found: Found | None) -> str:
+    """Why not every replica was read; empty if each was."""
+    reads = () if found is None else found.replicas
+    problems = [f"{read.name}: {read.problem}" for read in reads if read.problem]
+    if problems:
+        return problems[0]
+    return "" if len(reads) == len(series.replicas) else "a replica was not read"
 
 
 def durability_check(objective: Objective, condition: Threshold, evidence: Evidence) -> Check:
@@ -88,7 +105,13 @@ def durability_check(objective: Objective, condition: Threshold, evidence: Evide
     if condition.stat == "reordered" and not series.group:
         because = f"nothing says within what the order of {series.name} must be kept"
         return unmet(objective, "", "not_judged", because, "Name it: `group: customer_id`.")
+    if condition.stat == "stale" and not series.replicas:
+        because = f"nothing says where else {series.name} are read"
+        return unmet(objective, "", "not_judged", because, "List it: `replicas: [postgresql://…]`.")
     account = account_of(evidence, series)
+    if condition.stat == "stale" and account.replica_problem:
+        remedy = f"See that the harness can read the replicas of {series.read} after the run."
+        return unmet(objective, "", "durability_not_read", account.replica_problem, remedy)
     if account.counts is None:
         because = f"{series.read}: {account.problem}"
         remedy = f"See that the harness can read {series.read} after the run."
@@ -117,7 +140,7 @@ def _doubt(
 
     What is there twice, or wrong, stays so: only what is missing may still come.
     """
-    if not account.settled and (condition.stat == "lost" or not violated):
+    if not account.settled and (condition.stat in _MAY_COME or not violated):
         return _Doubt(
             code="not_settled",
             why="the store was still changing when the time for it was over",
@@ -146,9 +169,9 @@ def _doubt(
 def sentence(account: Account, stat: str, counts: Reconciliation) -> str:
     """A count in words, with what was neither acknowledged nor refused."""
     total = counts.acknowledged
-    if stat != "lost":
+    if stat not in _MAY_COME:
         total += counts.unknown + counts.refused
-    kind = "acknowledged writes" if stat == "lost" else "writes"
+    kind = "acknowledged writes" if stat in _MAY_COME else "writes"
     text = f"{getattr(counts, stat):,} of {total:,} {kind} {_HARMS[stat].words}"
     if stat == "lost" and counts.lost:
         text += f" ({_some(counts.lost_keys, counts.lost)})"
@@ -157,6 +180,8 @@ def sentence(account: Account, stat: str, counts: Reconciliation) -> str:
     if stat == "duplicated" and counts.duplicated:
         text += f" ({_some(counts.duplicated_keys, counts.duplicated)})"
         text += f", {counts.extra_copies:,} copies too many"
+    if stat == "stale" and counts.stale:
+        text += f" ({_some(counts.stale_keys, counts.stale)})"
     if counts.unknown:
         text += f"; {counts.unknown:,} of unknown outcome, {counts.unknown_present:,} of them there"
     if counts.refused_present:

@@ -43,7 +43,7 @@ QUANTILE = re.compile(r"(?:(?:ttft|gap)_)?p(\d{1,2})(\d*)")
 LOAD_STATS = ("errors", "availability", "degraded", "truncated", "goodput")
 SERIES_STATS = ("min", "max", "mean", "last")
 COUNT_STATS = ("failed",)  #: requests of a whole run
-RUN_STATS = ("lost", "duplicated", "corrupted", "reordered")
+RUN_STATS = ("lost", "duplicated", "corrupted", "reordered", "stale")
 FALLING_STATS = ("availability", "goodput")  #: the higher, the better
 _RATIO_STATS = ("errors", "availability", "degraded", "truncated")
 

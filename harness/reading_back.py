@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.descriptor import StackDescriptor
 from harness.durability.ledger import Ledger
-from harness.durability.reconciliation import Copy, Found
+from harness.durability.reconciliation import Copy, Found, ReplicaRead
 from harness.durability.series import WriteSeries
 from harness.errors import InvalidError, ReadBackError
 from harness.model import Scenario
@@ -35,7 +35,7 @@ class ReadBack:
             InvalidError: One cannot.
         """
         give_up_at = self.clock.now() + MARK_PATIENCE_S
-        for series in self.scenario.durability if self.stores is not None else ():
+        for series in _every(self.scenario) if self.stores is not None else ():
             assert self.stores is not None
             while (problem := _unmarked(self.stores, series, stack)) is not None:
                 if self.clock.now() > give_up_at or self.stop.asked_by():
@@ -53,7 +53,22 @@ class ReadBack:
         self.ledger = self.stores.ledger()
         for series in self.scenario.durability if self.ledger is not None else ():
             keys = frozenset(_keys(self.ledger, series)) if self.ledger is not None else frozenset()
-            self.found[series.name] = _settled(self.stores, series, keys, self.clock, self.stop)
+            found = _settled(self.stores, series, keys, self.clock, self.stop)
+            reads = tuple(_replica(self.stores, each, keys) for each in series.on_replicas())
+            self.found[series.name] = replace(found, replicas=reads)
+
+
+def _every(scenario: Scenario) -> tuple[WriteSeries, ...]:
+    """Each series, and behind it what its replicas have of it."""
+    return tuple(each for series in scenario.durability for each in (series, *series.on_replicas()))
+
+
+def _replica(stores: WriteStores, series: WriteSeries, keys: frozenset[str]) -> ReplicaRead:
+    """One look: whoever reads there now gets what is there now."""
+    try:
+        return ReplicaRead(name=series.name, copies=stores.read(series, keys))
+    except ReadBackError as error:
+        return ReplicaRead(name=series.name, problem=error.message)
 
 
 def _unmarked(

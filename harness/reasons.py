@@ -67,6 +67,7 @@ REASONS: Mapping[str, str] = {
     "offered_load_low": "Less than 95 % of the planned arrivals were sent outside the fault.",
     "phase_cut_short": "The run was stopped in this phase, before it could show more.",
     "phase_not_reached": "The run ended before this phase.",
+    "reads_stale": "Acknowledged writes are in the store, and a replica lacks them.",
     "recovery_not_judged": "No objective looks at the time after the fault.",
     "recovery_not_measured": "There is no proven fault and heal to count recovery from.",
     "regression": "Worse than the accepted runs by more than the margin and their own noise.",

@@ -221,6 +221,7 @@ def _durability(account: Account) -> dict[str, Any]:
         "duplicated": None if counts is None else counts.duplicated,
         "corrupted": None if counts is None or not series.fields else counts.corrupted,
         "reordered": None if counts is None or not series.group else counts.reordered,
+        "stale": None if counts is None or _no_replica(account) else counts.stale,
         "unknown": None if counts is None else counts.unknown,
         "unknown_present": None if counts is None else counts.unknown_present,
         "refused": None if counts is None else counts.refused,
@@ -228,10 +229,15 @@ def _durability(account: Account) -> dict[str, Any]:
         "rpo_low_s": number(low_s),
         "rpo_high_s": number(high_s),
         "settled": account.settled,
-        "problem": account.problem or account.ledger_damage,
+        "problem": account.problem or account.ledger_damage or account.replica_problem,
         "lost_keys": [] if counts is None else list(counts.lost_keys),
         "duplicated_keys": [] if counts is None else list(counts.duplicated_keys),
+        "stale_keys": [] if counts is None else list(counts.stale_keys),
     }
+
+
+def _no_replica(account: Account) -> bool:
+    return not account.series.replicas or bool(account.replica_problem)
 
 
 def _difference(difference: Difference) -> dict[str, Any]:

@@ -87,7 +87,8 @@ def _texts(scenario: Scenario) -> Iterator[str]:
     yield from scenario.stack.options.values()
     yield from scenario.load.http
     yield from (sli.query for sli in scenario.slis.values())
-    yield from (series.dsn for series in scenario.durability)
+    for series in scenario.durability:
+        yield from (series.dsn, *series.replicas)
     yield from (str(value) for value in scenario.arguments.values())
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from harness.alerting import AlertFacts, Delivery, RuleTiming
-from harness.durability.reconciliation import Copy, Found
+from harness.durability.reconciliation import Copy, Found, ReplicaRead
 from harness.durability.stores import stored_ledger
 from harness.errors import InvalidError, StoreError
 from harness.evidence import BaselineRun, Evidence
@@ -369,9 +369,18 @@ def _facts_in(raw: Mapping[str, Any]) -> AlertFacts:
 def _found(path: Path) -> dict[str, Found]:
     """What was read back of each series of writes."""
     return {
-        name: Found(**f | {"copies": tuple(Copy(**copy) for copy in f["copies"])})
+        name: Found(**f | {"copies": _copies_in(f), "replicas": _replicas_in(f)})
         for name, f in _read(path / FOUND).items()
     }
+
+
+def _copies_in(raw: Mapping[str, Any]) -> tuple[Copy, ...]:
+    return tuple(Copy(**copy) for copy in raw["copies"])
+
+
+def _replicas_in(raw: Mapping[str, Any]) -> tuple[ReplicaRead, ...]:
+    reads = raw.get("replicas", ())
+    return tuple(ReplicaRead(**read | {"copies": _copies_in(read)}) for read in reads)
 
 
 def _baseline_in(raw: Mapping[str, Any]) -> BaselineRun:

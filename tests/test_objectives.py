@@ -191,19 +191,19 @@ REFUSED = {
         "orders.p99x < 1s during steady",
         "orders.p99x: unknown statistic 'p99x'; known: p50, p95, p99, p999 (any quantile), "
         "errors, availability, degraded, truncated, goodput, failed, min, max, mean, last, lost, "
-        "duplicated, corrupted, reordered",
+        "duplicated, corrupted, reordered, stale",
     ),
     "p100, which reads like a maximum and must not be the 10th percentile": (
         "orders.p100 < 1s during steady",
         "orders.p100: unknown statistic 'p100'; known: p50, p95, p99, p999 (any quantile), "
         "errors, availability, degraded, truncated, goodput, failed, min, max, mean, last, lost, "
-        "duplicated, corrupted, reordered",
+        "duplicated, corrupted, reordered, stale",
     ),
     "p0, which is below every request": (
         "orders.p0 < 1s during steady",
         "orders.p0: unknown statistic 'p0'; known: p50, p95, p99, p999 (any quantile), "
         "errors, availability, degraded, truncated, goodput, failed, min, max, mean, last, lost, "
-        "duplicated, corrupted, reordered",
+        "duplicated, corrupted, reordered, stale",
     ),
     "a latency without a unit": (
         "orders.p99 < 250 during steady",

@@ -1,9 +1,10 @@
-"""What was acknowledged against what is there: lost, duplicated, corrupted, reordered. Pure.
+"""What was acknowledged against what is there: lost, duplicated, corrupted, and so on. Pure.
 
 A write is what has one key; its attempts are the client's own retries. It counts as acknowledged
 when any attempt was, as of unknown outcome when none was but one might have gone through, as
 refused otherwise. A write of unknown outcome may be there or not; there twice it is a duplicate
-like any other.
+like any other. A replica is stale where it lacks what the store has, or has another state of it:
+who reads there after the acknowledgement reads the past.
 """
 
 from __future__ import annotations
@@ -32,6 +33,15 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaRead:
+    """What a reader found on one replica; ``problem`` says why it could not be read."""
+
+    name: str
+    copies: tuple[Copy, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """What a reader found of one series.
 
@@ -40,12 +50,14 @@ class Found:
         problem: Why it could not be read; then ``copies`` says nothing.
         settled: Whether the store was quiet for as long as asked before it was read.
         waited_s: How long that took.
+        replicas: What each replica had right after.
     """
 
     copies: tuple[Copy, ...] = ()
     problem: str = ""
     settled: bool = True
     waited_s: float = 0.0
+    replicas: tuple[ReplicaRead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +73,8 @@ class Reconciliation:
         corrupted: Writes of which a copy differs from what was sent.
         reordered: Writes found before one of their group that was acknowledged before they
             were sent.
+        stale: Acknowledged writes that were found, and that some replica lacks or has in
+            another state.
         unknown: Writes whose client was told neither yes nor no.
         unknown_present: Of these, found.
         refused: Writes that the system refused.
@@ -70,6 +84,7 @@ class Reconciliation:
         oldest_lost_at: When the oldest lost write was acknowledged.
         lost_keys: Some of the lost, oldest first.
         duplicated_keys: Some of the duplicated.
+        stale_keys: Some of the stale.
     """
 
     acknowledged: int
@@ -79,6 +94,7 @@ class Reconciliation:
     extra_copies: int
     corrupted: int
     reordered: int
+    stale: int
     unknown: int
     unknown_present: int
     refused: int
@@ -88,6 +104,7 @@ class Reconciliation:
     oldest_lost_at: float | None
     lost_keys: tuple[str, ...]
     duplicated_keys: tuple[str, ...]
+    stale_keys: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -117,12 +134,17 @@ class _Write:
         return WriteOutcome.UNKNOWN if self.open else WriteOutcome.REFUSED
 
 
-def reconcile(attempts: Iterable[Attempt], copies: Sequence[Copy]) -> Reconciliation:
+def reconcile(
+    attempts: Iterable[Attempt],
+    copies: Sequence[Copy],
+    replicas: Iterable[Sequence[Copy]] = (),
+) -> Reconciliation:
     """Count one series.
 
     Args:
         attempts: Its part of the ledger.
         copies: What was found of it, and perhaps of others.
+        replicas: What was found on each replica.
     """
     listed = tuple(attempts)
     writes = _writes(listed)
@@ -137,6 +159,7 @@ def reconcile(attempts: Iterable[Attempt], copies: Sequence[Copy]) -> Reconcilia
         (writes[key].acknowledged_at or 0.0, key) for key in acknowledged if key not in found
     )
     doubled = [key for key in writes if len(found.get(key, ())) > 1]
+    stale = _stale(acknowledged, found, replicas)
     keyless = [a for a in listed if not a.key]
     open_ended = sum(a.outcome is WriteOutcome.UNKNOWN for a in keyless)
     return Reconciliation(
@@ -147,6 +170,7 @@ def reconcile(attempts: Iterable[Attempt], copies: Sequence[Copy]) -> Reconcilia
         extra_copies=sum(len(found[key]) - 1 for key in doubled),
         corrupted=sum(_differs(write, found.get(key, ())) for key, write in writes.items()),
         reordered=_reordered(writes, found),
+        stale=len(stale),
         unknown=len(by_outcome[WriteOutcome.UNKNOWN]) + open_ended,
         unknown_present=sum(key in found for key in by_outcome[WriteOutcome.UNKNOWN]),
         refused=len(by_outcome[WriteOutcome.REFUSED])
@@ -157,6 +181,7 @@ def reconcile(attempts: Iterable[Attempt], copies: Sequence[Copy]) -> Reconcilia
         oldest_lost_at=lost[0][0] if lost else None,
         lost_keys=tuple(key for _, key in lost[:SHOWN]),
         duplicated_keys=tuple(doubled[:SHOWN]),
+        stale_keys=stale[:SHOWN],
     )
 
 
@@ -183,6 +208,21 @@ def _writes(attempts: Iterable[Attempt]) -> dict[str, _Write]:
             known = writes.setdefault(attempt.key, _Write(attempt.group, attempt.sent_at))
             known.add(attempt)
     return writes
+
+
+def _stale(
+    acknowledged: Iterable[str],
+    found: Mapping[str, Sequence[Copy]],
+    replicas: Iterable[Sequence[Copy]],
+) -> tuple[str, ...]:
+    """Keys of which some replica has no copy that the store has too."""
+    seen = [{(copy.key, copy.checksum) for copy in copies} for copies in replicas]
+    return tuple(
+        key
+        for key in acknowledged
+        if key in found
+        and any(not there.intersection((c.key, c.checksum) for c in found[key]) for there in seen)
+    )
 
 
 def _differs(write: _Write, copies: Sequence[Copy]) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 #: What each kind of store is addressed by.
 SCHEMES: Mapping[str, tuple[str, ...]] = {
@@ -29,6 +30,7 @@ class WriteSeries:
         order: The column that tells the order of rows; topics and streams have their own.
         settle_s: Nothing is called lost before the store was quiet for so long.
         dsn: Where the store is; a host that is a service of the stack is that service.
+        replicas: Further places, likewise, that users read the same writes from.
     """
 
     name: str
@@ -41,8 +43,21 @@ class WriteSeries:
     order: str = ""
     settle_s: float = DEFAULT_SETTLE_S
     dsn: str = ""
+    replicas: tuple[str, ...] = ()
+
+    def on_replicas(self) -> tuple[WriteSeries, ...]:
+        """The same series as each replica has it, called after the replica's host."""
+        return tuple(
+            replace(self, name=f"{self.name} on {_host(dsn)}", dsn=dsn, replicas=())
+            for dsn in self.replicas
+        )
 
     @property
     def read(self) -> str:
         """As the scenario spells it: ``postgres.orders``."""
         return f"{self.engine}.{self.collection}"
+
+
+def _host(dsn: str) -> str:
+    """Host and port of a URL, without a password."""
+    return urlsplit(dsn).netloc.rpartition("@")[2]

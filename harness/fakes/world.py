@@ -80,6 +80,7 @@ class World:
     loaded_url: str = ""
     ledger: Ledger | None = None
     copies: Callable[[World], tuple[Copy, ...]] = lambda _world: ()
+    replicas: dict[str, Callable[[World], tuple[Copy, ...]]] = field(default_factory=dict)
     store_problem: str = ""
     load_waits_in_vain: bool = False  #: for workers that never join, until somebody asks to stop
     residue: Restoration = field(default_factory=Restoration)

@@ -15,7 +15,7 @@ from harness.fakes.world import World
 
 @dataclass
 class FakeWrites:
-    """Keeps what the world says; with ``store_problem`` it cannot be read."""
+    """Keeps what the world says of it or of a replica; with ``store_problem`` nothing is read."""
 
     world: World
 
@@ -28,7 +28,7 @@ class FakeWrites:
         """What is there now."""
         self.world.calls.append(f"read {len(keys)} of {series.name}")
         self._refuse()
-        return self.world.copies(self.world)
+        return self.world.replicas.get(series.name, self.world.copies)(self.world)
 
     def ledger(self) -> Ledger | None:
         """What was put on record."""

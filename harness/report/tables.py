@@ -297,7 +297,7 @@ def _seconds(span: Result | None) -> str:
     return f"{high:.1f} s" if f"{low:.1f}" == f"{high:.1f}" else f"{low:.1f} to {high:.1f} s"
 
 
-_WRITES = ("acknowledged", "lost", "duplicated", "corrupted", "reordered", "unknown")
+_WRITES = ("acknowledged", "lost", "duplicated", "corrupted", "reordered", "stale", "unknown")
 
 
 def durability(result: Result) -> Table:
@@ -311,7 +311,7 @@ def durability(result: Result) -> Table:
         title="Acknowledged writes",
         header=("series", *_WRITES, "RPO"),
         rows=rows,
-        right=frozenset(range(1, 8)),
+        right=frozenset(range(1, 9)),
         kinds=kinds,
     )
 
@@ -321,7 +321,7 @@ def _counted(count: int | None) -> str:
 
 
 def _harm(series: Result) -> str:
-    if any(series[key] for key in ("lost", "duplicated", "corrupted", "reordered")):
+    if any(series[key] for key in ("lost", "duplicated", "corrupted", "reordered", "stale")):
         return "fail"
     return "inconclusive" if series["problem"] else ""
 

@@ -132,6 +132,7 @@ def _writes(series: WriteSeries) -> dict[str, Any]:
         "group": series.group,
         "order": series.order,
         "dsn": series.dsn,
+        "replicas": list(series.replicas),
     }
     return {
         "writes": series.writes,

@@ -32,7 +32,7 @@ OBJECTIVE_HELP = (
     "truncated, goodput; of streamed answers ttft_p99 (first token) and gap_p99 (largest gap); "
     "without `during`, failed: how many requests of the whole run. "
     "SLI statistics: none (every sample), min, max, mean, last. "
-    "Of acknowledged writes: lost, duplicated, corrupted, reordered. "
+    "Of acknowledged writes: lost, duplicated, corrupted, reordered, stale. "
     "Phases: warmup, steady, fault, recovery, after."
 )
 OBJECTIVE_EXAMPLES = [

@@ -12,7 +12,10 @@ from harness.units import show_duration
 
 _STORE = rf"^(?:{'|'.join(SCHEMES)})\.[A-Za-z_][A-Za-z0-9_.-]*$"
 _ADDRESS = "|".join(scheme for schemes in SCHEMES.values() for scheme in schemes)
-_DSN = rf"^(?:(?:{_ADDRESS})://\S+|.*\$\{{.+\}}.*)$"  # editors see variables
+_URL = rf"^(?:(?:{_ADDRESS})://\S+|.*\$\{{.+\}}.*)$"  # editors see variables
+
+
+Dsn = Annotated[str, StringConstraints(pattern=_URL)]
 
 
 class Durability(Shape):
@@ -56,20 +59,30 @@ class Durability(Shape):
         description="After the load the store must have been quiet for so long before it is read.",
         examples=["10s"],
     )
-    dsn: Annotated[str, StringConstraints(pattern=_DSN)] | None = Field(
+    dsn: Dsn | None = Field(
         default=None,
         description="Where the store is: `postgresql://`, `redis://` or `kafka://host:port,…`. A "
         "host that is a service of the stack stands for its published address. By default the "
         "service of the store's name, without a password.",
         examples=["postgresql://shop:${SHOP_DB_PASSWORD}@postgres/shop"],
     )
+    replicas: list[Dsn] = Field(
+        default_factory=list,
+        description="Further places, written as `dsn`, that users read the same writes from: "
+        "what the store has and one of them lacks, or has in another state, counts as `stale`. "
+        "Not for Kafka.",
+        examples=[["postgresql://shop:${SHOP_DB_PASSWORD}@postgres-replica/shop"]],
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Durability:
         engine = self.read.partition(".")[0]
-        if self.dsn is not None and self.dsn.partition(":")[0] not in SCHEMES[engine]:
-            known = " or ".join(f"{scheme}://" for scheme in SCHEMES[engine])
-            raise ValueError(f"the dsn of {self.read} must begin with {known}")
+        if self.replicas and engine == "kafka":
+            raise ValueError(f"`replicas` are asked one by one; those of {self.read} cannot be")
+        for what, url in (("dsn", self.dsn), *(("replicas", url) for url in self.replicas)):
+            if url is not None and url.partition(":")[0] not in SCHEMES[engine]:
+                known = " or ".join(f"{scheme}://" for scheme in SCHEMES[engine])
+                raise ValueError(f"the {what} of {self.read} must begin with {known}")
         if self.order is not None and engine != "postgres":
             raise ValueError(f"`order` is for tables; {self.read} has an order of its own")
         if self.group is not None and self.order is None and engine == "postgres":
@@ -90,4 +103,5 @@ class Durability(Shape):
             order=self.order or "",
             settle_s=self.settle,
             dsn=self.dsn or "",
+            replicas=tuple(self.replicas),
         )

@@ -8,7 +8,7 @@ from harness.model import BaselineThreshold, Op, Threshold
 from harness.scenario.problems import did_you_mean
 from harness.scenario.tree import Node, at
 
-_NEEDS = {"corrupted": "fields", "reordered": "group"}
+_NEEDS = {"corrupted": "fields", "reordered": "group", "stale": "replicas"}
 
 
 def of_writes(root: Node, condition: Threshold | BaselineThreshold) -> Iterator[str]:

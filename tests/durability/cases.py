@@ -61,7 +61,11 @@ def ledger(attempts: Iterable[Attempt] | None = None, **changes: int) -> Ledger:
     return Ledger(attempts=ten() if attempts is None else tuple(attempts), **changes)
 
 
-def slowly(attempts: Sequence[Attempt], copies: Sequence[Copy]) -> dict[str, int]:
+def slowly(
+    attempts: Sequence[Attempt],
+    copies: Sequence[Copy],
+    replicas: Sequence[Sequence[Copy]] = (),
+) -> dict[str, int]:
     """Each count by its definition, without any care for time."""
     keys = {a.key for a in attempts if a.key}
     of = {key: [a for a in attempts if a.key == key] for key in keys}
@@ -85,6 +89,14 @@ def slowly(attempts: Sequence[Attempt], copies: Sequence[Copy]) -> dict[str, int
             }
         ),
         "reordered": sum(any(_stands_before(b, a, of, copies) for a in acknowledged) for b in keys),
+        "stale": sum(
+            any(
+                there[k] > 0
+                and not [c for c in copies for r in replica if _same_write(c, r) and c.key == k]
+                for replica in replicas
+            )
+            for k in acknowledged
+        ),
         "unknown": len(unknown) + keyless[UNKNOWN],
         "unknown_present": sum(there[k] > 0 for k in unknown),
         "refused": len(refused) + keyless[REFUSED],
@@ -92,6 +104,10 @@ def slowly(attempts: Sequence[Attempt], copies: Sequence[Copy]) -> dict[str, int
         "without_key": keyless[ACKNOWLEDGED],
         "unexpected": sum(c.key not in keys for c in copies),
     }
+
+
+def _same_write(one: Copy, other: Copy) -> bool:
+    return (one.key, one.checksum) == (other.key, other.checksum)
 
 
 def _stands_before(b: str, a: str, of: dict[str, list[Attempt]], copies: Sequence[Copy]) -> bool:

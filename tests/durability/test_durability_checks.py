@@ -10,7 +10,7 @@ import pytest
 from harness import evidence as kinds
 from harness.checks import all_checks
 from harness.durability.ledger import Ledger
-from harness.durability.reconciliation import Found
+from harness.durability.reconciliation import Found, ReplicaRead
 from harness.evidence import Evidence
 from harness.model import Check, Gate, Outcome
 from tests.builders import (
@@ -29,6 +29,7 @@ from tests.durability.cases import SERIES, UNKNOWN, attempt, copy_of, ledger, te
 
 THERE = tuple(copy_of(a) for a in ten())
 ASKED = tuple(f"orders.{s} == 0" for s in ("lost", "duplicated", "corrupted", "reordered"))
+REPLICATED = replace(SERIES, replicas=("postgresql://shop:secret@copy/shop",))
 
 
 def evidence(
@@ -100,6 +101,65 @@ def test_a_lost_write_is_a_failure_whatever_else_went_wrong(name: str) -> None:
     found = evidence(THERE[1:], **SAD_RUNS[name])
     assert judged(found).evidence is Outcome.FAIL
     assert "writes_lost" in codes(found)
+
+
+def replicated(*reads: ReplicaRead, copies: Any = THERE, **changes: Any) -> Evidence:
+    found = Found(copies=tuple(copies), replicas=reads, **changes)
+    return evidence(found, asked=("orders.lost == 0", "orders.stale == 0"), series_=REPLICATED)
+
+
+def on_copy(copies: Any = THERE, **changes: Any) -> ReplicaRead:
+    return ReplicaRead(name="orders on copy", copies=tuple(copies), **changes)
+
+
+def test_a_replica_that_has_followed_passes() -> None:
+    check = check_of(replicated(on_copy()), "stale")
+    assert (check.outcome, check.observed, check.samples) == (Outcome.PASS, 0, 10)
+
+
+def test_a_replica_that_stopped_following_fails_with_its_count() -> None:
+    check = check_of(replicated(on_copy(THERE[3:])), "stale")
+    assert (check.outcome, check.observed, check.code) == (Outcome.FAIL, 3, "reads_stale")
+    assert "3 of 10 acknowledged writes are kept, and stale where they are read" in check.because
+    assert "(o-0, o-1, o-2" in check.because
+
+
+STALE_OPEN: dict[str, tuple[Evidence, str, str]] = {
+    "it could not be read": (
+        replicated(on_copy((), problem="copy:5432 cannot be reached")),
+        "durability_not_read",
+        "orders on copy: copy:5432 cannot be reached",
+    ),
+    "nobody read it": (replicated(), "durability_not_read", "a replica was not read"),
+    "the store itself could not be read": (
+        replicated(on_copy(), copies=(), problem="gone"),
+        "durability_not_read",
+        "postgres.orders: gone",
+    ),
+    "the store was still changing": (
+        replicated(on_copy(THERE[1:]), settled=False),
+        "not_settled",
+        "still changing",
+    ),
+    "nothing says where else": (
+        evidence(asked=("orders.stale == 0",)),
+        "not_judged",
+        "nothing says where else orders are read",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STALE_OPEN)
+def test_what_is_not_known_of_replicas_is_inconclusive(name: str) -> None:
+    found, code, words = STALE_OPEN[name]
+    check = check_of(found, "stale")
+    assert (check.outcome, check.code) == (Outcome.INCONCLUSIVE, code)
+    assert words in check.because
+
+
+def test_a_replica_that_could_not_be_read_takes_nothing_from_the_store() -> None:
+    found = replicated(on_copy((), problem="gone"))
+    assert check_of(found).outcome is Outcome.PASS
 
 
 OPEN: dict[str, tuple[Evidence, str, str, str]] = {

@@ -9,7 +9,7 @@ import pytest
 
 from harness.durability.ledger import Ledger
 from harness.durability.reconciliation import Copy
-from harness.errors import InvalidError
+from harness.errors import InvalidError, ReadBackError
 from harness.fakes import EPOCH, World, lab
 from harness.fakes.ports import FakeClock, FakeStop
 from harness.fakes.writes import FakeWrites
@@ -91,6 +91,48 @@ def test_an_operator_need_not_wait() -> None:
     found = read_back(World(ledger=ledger(), copies=lambda _: ALL, stop_by="SIGINT"))
     assert not found.found["orders"].settled
     assert found.found["orders"].waited_s < 1
+
+
+PLACE = "postgresql://shop:secret@copy:5433/shop"
+ON_COPY = "orders on copy:5433"
+
+
+def replicated(world: World) -> ReadBack:
+    asked = scenario(durability=(replace(SERIES, settle_s=QUIET_S, replicas=(PLACE,)),))
+    return ReadBack(FakeWrites(world), asked, FakeClock(world), FakeStop(world))
+
+
+def test_a_replica_is_marked_beside_its_store() -> None:
+    world = World()
+    replicated(world).mark(world.descriptor)
+    marks = [call.partition(" of ")[0] for call in world.calls]
+    assert marks == ["mark orders", f"mark {ON_COPY}"]
+
+
+def test_a_replica_is_read_once_and_after_the_store_came_to_rest() -> None:
+    world = World(
+        ledger=ledger(),
+        copies=arriving(lambda s: s / 3),
+        replicas={ON_COPY: arriving(lambda s: s / 5)},
+    )
+    found = replicated(world)
+    found.collect()
+    (read,) = found.found["orders"].replicas
+    assert found.found["orders"].settled
+    assert len(found.found["orders"].copies) == 10
+    assert (read.name, len(read.copies), read.problem) == (ON_COPY, 7, "")
+    assert sum(ON_COPY in call for call in world.calls) == 1
+
+
+def test_a_replica_that_is_away_is_a_problem_of_its_own() -> None:
+    def away(_world: World) -> tuple[Copy, ...]:
+        raise ReadBackError("copy:5433 cannot be reached")
+
+    found = replicated(World(ledger=ledger(), copies=lambda _: ALL, replicas={ON_COPY: away}))
+    found.collect()
+    (read,) = found.found["orders"].replicas
+    assert (read.copies, read.problem) == ((), "copy:5433 cannot be reached")
+    assert (found.found["orders"].copies, found.found["orders"].problem) == (ALL, "")
 
 
 def test_without_a_ledger_nothing_is_read() -> None:

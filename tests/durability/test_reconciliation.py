@@ -152,9 +152,42 @@ COPIES = st.lists(
 )
 
 
-@given(ATTEMPTS, COPIES)
-def test_it_counts_as_the_slow_one_does(attempts: list[Attempt], copies: list[Copy]) -> None:
-    assert counted(reconcile(attempts, copies)) == slowly(attempts, copies)
+@given(ATTEMPTS, COPIES, st.lists(COPIES, max_size=2))
+def test_it_counts_as_the_slow_one_does(
+    attempts: list[Attempt], copies: list[Copy], replicas: list[list[Copy]]
+) -> None:
+    found = counted(reconcile(attempts, copies, replicas))
+    assert found == slowly(attempts, copies, replicas)
+
+
+REPLICAS: dict[str, tuple[Sequence[Copy], Sequence[Sequence[Copy]], tuple[str, ...]]] = {
+    "no replica": (THERE, (), ()),
+    "one that has followed": (THERE, (THERE,), ()),
+    "one in another order": (THERE, (THERE[::-1],), ()),
+    "one that lacks two": (THERE, (THERE[2:],), ("o-0", "o-1")),
+    "one of two lacks some": (THERE, (THERE, THERE[:9]), ("o-9",)),
+    "two lack different ones": (THERE, (THERE[1:], THERE[:9]), ("o-0", "o-9")),
+    "an empty one": (THERE[:2], ((),), ("o-0", "o-1")),
+    "one with an earlier state": (
+        THERE,
+        ((*THERE[1:], replace(THERE[0], checksum="before")),),
+        ("o-0",),
+    ),
+    "what the store has lost cannot be stale": (THERE[1:], (THERE,), ()),
+    "one that has more than the store": (THERE, ((*THERE, THERE[0]),), ()),
+}
+
+
+@pytest.mark.parametrize("name", REPLICAS)
+def test_what_a_replica_lacks_is_stale(name: str) -> None:
+    copies, replicas, stale = REPLICAS[name]
+    found = reconcile(WRITTEN, copies, replicas)
+    assert (found.stale, found.stale_keys) == (len(stale), stale)
+
+
+def test_what_nobody_acknowledged_is_not_stale() -> None:
+    open_ended = [attempt(n, UNKNOWN) for n in range(3)]
+    assert reconcile(open_ended, tuple(copy_of(a) for a in open_ended), [()]).stale == 0
 
 
 @given(st.sets(st.integers(0, 9)), st.sets(st.integers(0, 9)))

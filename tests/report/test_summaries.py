@@ -223,12 +223,14 @@ def _writes(**changes: object) -> str:
         **counts,
         "corrupted": 0,
         "reordered": None,
+        "stale": None,
         "rpo_low_s": 1.4,
         "rpo_high_s": 1.62,
         "settled": True,
         "problem": "",
         "lost_keys": ["o-1"],
         "duplicated_keys": [],
+        "stale_keys": [],
     }
     text = terminal.summary({**fixed(), "durability": [{**series, **changes}]}, color=False)
     return text.partition("ACKNOWLEDGED WRITES\n")[2].partition("\n\n")[0]
@@ -237,13 +239,26 @@ def _writes(**changes: object) -> str:
 def test_acknowledged_writes_have_a_row_with_their_recovery_point() -> None:
     header, _, row = _writes().splitlines()
     assert header.split()[:3] == ["series", "acknowledged", "lost"]
-    assert row.split() == ["orders", "12,000", "14", "0", "0", "–", "9", "1.4", "to", "1.6", "s"]
+    assert row.split() == [
+        "orders",
+        "12,000",
+        "14",
+        "0",
+        "0",
+        "–",
+        "–",
+        "9",
+        "1.4",
+        "to",
+        "1.6",
+        "s",
+    ]
 
 
 def test_a_store_that_nobody_could_read_has_no_counts() -> None:
     nothing = dict.fromkeys(("acknowledged", "lost", "duplicated", "corrupted", "unknown"))
     row = _writes(**nothing, rpo_low_s=None, rpo_high_s=None, problem="it is gone").splitlines()[2]
-    assert row.split() == ["orders", *["–"] * 7]
+    assert row.split() == ["orders", *["–"] * 8]
 
 
 def test_nothing_lost_is_a_recovery_point_of_zero() -> None:

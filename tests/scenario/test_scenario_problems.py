@@ -489,7 +489,7 @@ IN_GOOD = [
         "lag < 100 at end",
         "orders.erors < 1% during steady",
         [
-            "16:5: orders.erors: unknown statistic 'erors'; known: p50, p95, p99, p999 (any quantile), errors, availability, degraded, truncated, goodput, failed, min, max, mean, last, lost, duplicated, corrupted, reordered; did you mean 'errors'?"
+            "16:5: orders.erors: unknown statistic 'erors'; known: p50, p95, p99, p999 (any quantile), errors, availability, degraded, truncated, goodput, failed, min, max, mean, last, lost, duplicated, corrupted, reordered, stale; did you mean 'errors'?"
         ],
     ),
     (
@@ -645,6 +645,12 @@ IN_GOOD = [
         "  - lag < 100 at end",
         f"  - orders.reordered == 0\n{WRITES}",
         ["16:5: orders.reordered needs durability.orders.group"],
+    ),
+    (
+        "what is stale is so on a replica",
+        "  - lag < 100 at end",
+        f"  - orders.stale == 0\n{WRITES}",
+        ["16:5: orders.stale needs durability.orders.replicas"],
     ),
     (
         "a loss is known too late to abort a run",
