@@ -1,5 +1,6 @@
 #!/bin/sh
 # Copies the primary once, then follows it by streaming, asynchronously, and takes no writes.
+# With the defect replica-stuck it receives everything and shows none of it for an hour.
 set -eu
 umask 077
 if [ ! -e "$PGDATA/copied" ]; then # a copy that broke off is begun again
@@ -11,4 +12,10 @@ if [ ! -e "$PGDATA/copied" ]; then # a copy that broke off is begun again
   chmod 0700 "$PGDATA"
   touch "$PGDATA/copied"
 fi
-exec postgres -c hba_file=/etc/postgresql/pg_hba.conf
+case ",${DEFECTS:-}," in
+  *,replica-stuck,*) delay=1h ;;
+  *) delay=0 ;;
+esac
+# A network that was away for a moment is noticed within seconds, not after a minute.
+exec postgres -c hba_file=/etc/postgresql/pg_hba.conf \
+  -c wal_receiver_timeout=5s -c recovery_min_apply_delay="$delay"
