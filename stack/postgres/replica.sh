@@ -1,6 +1,6 @@
 #!/bin/sh
 # Copies the primary once, then follows it by streaming, asynchronously, and takes no writes.
-# With the defect replica-stuck it receives everything and shows none of it for an hour.
+# With the defect replica-late it receives everything and shows it half a minute later.
 set -eu
 umask 077
 if [ ! -e "$PGDATA/copied" ]; then # a copy that broke off is begun again
@@ -13,7 +13,7 @@ if [ ! -e "$PGDATA/copied" ]; then # a copy that broke off is begun again
   touch "$PGDATA/copied"
 fi
 case ",${DEFECTS:-}," in
-  *,replica-stuck,*) delay=1h ;;
+  *,replica-late,*) delay=30s ;;
   *) delay=0 ;;
 esac
 # A network that was away for a moment is noticed within seconds, not after a minute.

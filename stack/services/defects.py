@@ -27,7 +27,7 @@ DEFECTS: Mapping[str, str] = {
     "ack-before-commit": "control-api: acknowledges a plan before it is in the database",
     "claim-without-lock": "control-api: two executors may take the same plan, and both execute it",
     "alert-misrouted": "alertmanager: severities of another name go on call, so nobody is woken",
-    "replica-stuck": "postgres-replica: receives everything and shows none of it for an hour",
+    "replica-late": "postgres-replica: receives everything and shows it half a minute later",
     "stall": "gateway: request STALL_AT_REQUEST blocks the event loop once for STALL_S seconds",
 }
 
