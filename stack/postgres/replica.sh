@@ -1,6 +1,6 @@
 #!/bin/sh
 # Copies the primary once, then follows it by streaming, asynchronously, and takes no writes.
-# With the defect replica-late it receives everything and shows it half a minute later.
+# With the defect replica-late it receives everything and shows it 20 s later.
 set -eu
 umask 077
 if [ ! -e "$PGDATA/copied" ]; then # a copy that broke off is begun again
@@ -13,7 +13,7 @@ if [ ! -e "$PGDATA/copied" ]; then # a copy that broke off is begun again
   touch "$PGDATA/copied"
 fi
 case ",${DEFECTS:-}," in
-  *,replica-late,*) delay=30s ;;
+  *,replica-late,*) delay=20s ;;
   *) delay=0 ;;
 esac
 # A network that was away for a moment is noticed within seconds, not after a minute.

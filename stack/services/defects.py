@@ -27,7 +27,7 @@ DEFECTS: Mapping[str, str] = {
     "ack-before-commit": "control-api: acknowledges a plan before it is in the database",
     "claim-without-lock": "control-api: two executors may take the same plan, and both execute it",
     "alert-misrouted": "alertmanager: severities of another name go on call, so nobody is woken",
-    "replica-late": "postgres-replica: receives everything and shows it half a minute later",
+    "replica-late": "postgres-replica: receives everything and shows it 20 s later",
     "stall": "gateway: request STALL_AT_REQUEST blocks the event loop once for STALL_S seconds",
 }
 
