@@ -15,7 +15,7 @@ DEFECTS: Mapping[str, str] = {
     "retry-storm": "gateway: repeats a failed LLM call 10 times at once, without a breaker",
     "leak": "gateway: keeps about 50 KB of each request for ever",
     "no-retry": "gateway: asks one inference replica only once, and leaves none out that fails",
-    "impatient": "gateway: waits 50 ms for a prediction, less than a slow network adds",
+    "impatient": "gateway: waits 80 ms for a prediction, less than a slow network adds",
     "chatty": "gateway: makes three calls to inference, one after the other, for one prediction",
     "acks-early": "jobs: counts a job as sent before it is, as done before it is, and forgets it",
     "not-idempotent-jobs": "jobs: a job that comes again is done again, and its result written",

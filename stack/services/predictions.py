@@ -22,7 +22,7 @@ from services.upstream import REASONS, Breaker, UpstreamError, check_status, nam
 NAME = "inference"
 ROUTE = "/predict"
 FAILURES_UNTIL_OUT = 3
-IMPATIENT_S = 0.05  # of a defect: less than a slow network adds
+IMPATIENT_S = 0.08  # of a defect: less than a slow network adds
 
 
 @dataclass(frozen=True)
