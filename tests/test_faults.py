@@ -36,6 +36,7 @@ NO_KINDS = {
     "session",
     "toxiproxy",
     "http",
+    "http_place",
     "processes",
     "injection",
     "resources",
