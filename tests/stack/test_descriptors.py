@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import sys
@@ -30,7 +31,8 @@ pytestmark = [
 
 @pytest.mark.parametrize(
     ("spare", "words"),
-    [("0", "of 1 connections at once the last met no answer"), (3, "of 4 connections at once")],
+    # Prometheus comes by each second, and may have taken one of those that were left.
+    [("0", "of 1 connections at once"), (3, "of [34] connections at once")],
     ids=["none is left", "three are left"],
 )
 def test_a_connection_more_than_there_are_descriptors_is_not_served(
@@ -39,7 +41,7 @@ def test_a_connection_more_than_there_are_descriptors_is_not_served(
     old = status(stack)
     before = open_files.limits(old.identity)
     done = descriptors.inject(SERVICE, spare=spare)
-    assert words in str(done["proof"])
+    assert re.search(f"{words} the last met no answer", str(done["proof"]))
     soft, hard = open_files.limits(old.identity)
     assert (int(soft) < int(before[0]), hard) == (True, before[1])
     faults.hold("0.3s")
