@@ -240,6 +240,10 @@ _ON_EDGES = {
         "toxiproxy.remove_toxic",
     ),
     "down": "toxiproxy.enable",
+    **dict.fromkeys(
+        ("http_error", "http_429", "slow_first_byte", "stall_stream", "truncate_stream"),
+        "toxiproxy.restore_upstream",
+    ),
 }
 
 #: The verb out of :data:`harness.verbs.VERBS` that undoes each kind that a driver offers. Where
@@ -248,10 +252,6 @@ _ON_EDGES = {
 UNDONE_BY: Mapping[str, Mapping[str, str]] = {
     "local": {
         **_ON_EDGES,
-        **dict.fromkeys(
-            ("http_error", "http_429", "slow_first_byte", "stall_stream", "truncate_stream"),
-            "toxiproxy.restore_upstream",
-        ),
         **dict.fromkeys(("kill", "restart", "stop"), "process.ensure_running"),
         "pause": "process.resume",
         "partition": "toxiproxy.rejoin",
