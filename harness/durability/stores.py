@@ -37,7 +37,7 @@ class WriteStores:
     def __init__(self, folder: Path, redact: Callable[[str], str] = str) -> None:
         self._folder = folder
         self._redact = redact
-        self._readers: dict[str, Reader] = {}
+        self._readers: dict[WriteSeries, Reader] = {}
 
     def mark(self, series: WriteSeries, stack: StackDescriptor) -> None:
         """See that a store can be read, and note where it ends now.
@@ -48,7 +48,7 @@ class WriteStores:
         """
         reader = READERS[series.engine](series, address_of(series, stack))
         reader.mark()
-        self._readers[series.name] = reader
+        self._readers[series] = reader
 
     def read(self, series: WriteSeries, keys: Collection[str]) -> tuple[Copy, ...]:
         """Every copy of these keys that the store has now.
@@ -56,7 +56,7 @@ class WriteStores:
         Raises:
             ReadBackError: It could not be read to its end.
         """
-        copies = self._readers[series.name].read(keys)
+        copies = self._readers[series].read(keys)
         return tuple(replace(copy, key=self._redact(copy.key)) for copy in copies)
 
     def ledger(self) -> Ledger | None:
