@@ -201,6 +201,16 @@ def outage(start: float, end: float, series: int | None = 0) -> Any:
     return change
 
 
+def outages(*spans: tuple[float, float]) -> Any:
+    """Several of them, each from when to when."""
+
+    def change(found: Any) -> None:
+        for span in spans:
+            outage(*span)(found)
+
+    return change
+
+
 def recovering(change: Any, text: str = "recovery of orders < 10s", **changes: Any) -> Evidence:
     wanted = changes.pop("scenario", scenario([WELL, text], only_affects=()))
     return with_records(change, scenario=wanted, **changes)
@@ -228,29 +238,17 @@ RECOVERIES: dict[str, tuple[Evidence, Outcome, str]] = {
         "not_recovered",
     ),
     "well once, then out again": (
-        recovering(
-            lambda found: (outage(CALLED, HEALED + 2)(found), outage(END - 9, END - 8)(found))[0]
-        ),
+        recovering(outages((CALLED, HEALED + 2), (END - 9, END - 8))),
         FAIL,
         "relapsed",
     ),
     "well once, out again, and well for good within the limit": (
-        recovering(
-            lambda found: (
-                outage(CALLED, HEALED + 1)(found),
-                outage(HEALED + 7, HEALED + 8)(found),
-            )[0]
-        ),
+        recovering(outages((CALLED, HEALED + 1), (HEALED + 7, HEALED + 8))),
         PASS,
         "",
     ),
     "the same, but for good only after the limit": (
-        recovering(
-            lambda found: (
-                outage(CALLED, HEALED + 1)(found),
-                outage(HEALED + 9, HEALED + 11)(found),
-            )[0]
-        ),
+        recovering(outages((CALLED, HEALED + 1), (HEALED + 9, HEALED + 11))),
         FAIL,
         "relapsed",
     ),
