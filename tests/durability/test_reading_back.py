@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from harness.durability import stores
 from harness.durability.ledger import Ledger
 from harness.durability.reconciliation import Copy
+from harness.durability.series import WriteSeries
 from harness.errors import InvalidError, ReadBackError
 from harness.fakes import EPOCH, World, lab
 from harness.fakes.ports import FakeClock, FakeStop
@@ -212,3 +215,25 @@ def test_a_run_that_is_stopped_still_finds_what_is_there_twice() -> None:
     evidence = run(lab(world, asked))
     assert judged(evidence).evidence is Outcome.FAIL
     assert "writes_duplicated" in codes(evidence)
+
+
+def test_two_replicas_on_one_host_are_read_each_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ByItsAddress:
+        def __init__(self, series: WriteSeries, address: str) -> None:
+            self.address = address
+
+        def mark(self) -> None:
+            """Nothing to note."""
+
+        def read(self, keys: Collection[str]) -> tuple[Copy, ...]:
+            return (Copy(key=self.address),)
+
+    monkeypatch.setitem(stores.READERS, "postgres", ByItsAddress)  # type: ignore[arg-type]
+    places = tuple(f"postgresql://copy:5433/{name}" for name in ("one", "two"))
+    kept = stores.WriteStores(tmp_path)
+    replicas = replace(SERIES, replicas=places).on_replicas()
+    for series in replicas:
+        kept.mark(series, World().descriptor)
+    assert [copy.key for series in replicas for copy in kept.read(series, ())] == list(places)
