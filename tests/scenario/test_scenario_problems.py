@@ -425,6 +425,20 @@ IN_GOOD = [
         ["9:22: durability.orders: the dsn of kafka.b must begin with kafka://"],
     ),
     (
+        "so is each of its replicas",
+        "max_rate: 200/s",
+        "max_rate: 200/s\ndurability: {orders: {writes: a, read: redis.b, key: c, "
+        "replicas: [redis://x, kafka://x]}}",
+        ["9:22: durability.orders: the replicas of redis.b must begin with redis:// or rediss://"],
+    ),
+    (
+        "replicas of a topic are nobody's to ask",
+        "max_rate: 200/s",
+        "max_rate: 200/s\ndurability: {orders: {writes: a, read: kafka.b, key: c, "
+        "replicas: [kafka://x]}}",
+        ["9:22: durability.orders: `replicas` are asked one by one; those of kafka.b cannot be"],
+    ),
+    (
         "only tables need to be told their order",
         "max_rate: 200/s",
         "max_rate: 200/s\ndurability: {orders: {writes: a, read: redis.b, key: c, order: d}}",
