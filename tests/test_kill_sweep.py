@@ -120,11 +120,14 @@ def test_a_helper_and_a_file_that_are_left_are_seen(monkeypatch: pytest.MonkeyPa
     around = importlib.import_module("_witnessed").Surroundings("case")
     (around.folder / "harness-fill-1").touch()
     left = subprocess.Popen(
-        [sys.executable, "-c", "input()", "harness.stressor"],
+        [sys.executable, "-c", "print(flush=True); input()", "harness.stressor"],
         env=around.environment(),
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
+    assert left.stdout is not None
     try:
+        left.stdout.readline()  # before it speaks, it may have no command line yet
         assert around.helpers() == [left.pid]
         assert "harness.stressor" in around.left(0)
         assert "harness-fill-1" in around.left(0)

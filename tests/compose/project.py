@@ -23,7 +23,7 @@ from harness.files import project_root
 from harness.stacks.compose import ComposeStack
 from harness.toxiproxy import Toxiproxy
 from harness.undo import UndoLog
-from tests.real import free_port
+from tests.real import eventually, free_port
 
 PYTHON, REDIS = "python:3.11-slim", "redis:7"
 TOXIPROXY = "ghcr.io/shopify/toxiproxy:2.12.0"
@@ -86,9 +86,16 @@ def running(folder: Path) -> Iterator[ComposeStack]:
         stack.up(lambda _: None)
         server = Toxiproxy(f"http://127.0.0.1:{ports['api']}")
         server.create(name=EDGE, listen=f"[::]:{PROXY_PORT}", upstream="back:8000")
+        # Without a health check of its own a server may be up and not listen yet.
+        eventually(lambda: _both_answer(stack), "both web servers answer", 60)
         yield stack
     finally:
         stack.down()
+
+
+def _both_answer(stack: ComposeStack) -> bool:
+    services = stack.up(lambda _: None).services
+    return all(services[name].health_path for name in ("front", "back"))
 
 
 def container(stack: StackDescriptor, service: str) -> Container:

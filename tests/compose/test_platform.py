@@ -93,7 +93,7 @@ class Platform:
         )
         return Counter(row for row in rows.split() if row.startswith(prefix))
 
-    def settled(self, prefix: str, acknowledged: list[str], within_s: float = 60) -> Counter[str]:
+    def settled(self, prefix: str, acknowledged: list[str], within_s: float = 240) -> Counter[str]:
         """The same when every acknowledged order is there, or the time is over."""
         give_up_at = time.monotonic() + within_s
         while not (kept := self.kept(prefix)).keys() >= set(acknowledged):

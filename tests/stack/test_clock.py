@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -49,8 +50,8 @@ def shared_by_nobody() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("ahead_s", "words"),
-    [(3600, "3600 s ahead of ours"), ("-86400", "86400 s behind ours")],
+    ("ahead_s", "words"),  # a second more or less: the Date header has whole seconds
+    [(3600, r"(3599|360[01]) s ahead of ours"), ("-86400", r"(86399|8640[01]) s behind ours")],
     ids=["an hour ahead", "a day behind"],
 )
 def test_a_service_tells_another_time_until_it_is_healed(
@@ -58,7 +59,7 @@ def test_a_service_tells_another_time_until_it_is_healed(
 ) -> None:
     old = status(stack)
     done = clock.inject(SERVICE, offset_s=ahead_s)
-    assert f"the Date of {SERVICE} is {words}" in str(done["proof"])
+    assert re.search(f"the Date of {SERVICE} is {words}", str(done["proof"]))
     assert sorted(status(stack).overlay) == [
         "FAKETIME",
         "FAKETIME_DONT_FAKE_MONOTONIC",
@@ -69,7 +70,7 @@ def test_a_service_tells_another_time_until_it_is_healed(
     (entry,) = log.snapshot().open
     assert (entry.held, entry.hold_s) == (True, 0.3)
     (healed,) = clock.heal(SERVICE)
-    assert f"the Date of {SERVICE} is 0 s" in healed["proof"]
+    assert re.search(f"the Date of {SERVICE} is [01] s ", healed["proof"])
     assert abs(offset_s(stack)) < service_clock.TOLERANCE_S
     assert (status(stack).overlay, shared_by_nobody()) == ({}, [])
     assert clock.heal(SERVICE) == []
