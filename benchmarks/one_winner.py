@@ -21,7 +21,7 @@ from harness.errors import InvalidError
 from harness.safety import Safety
 
 STACK = "stack-of-a-race"
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 def start(number: int, state: str, barrier: Barrier, said: mp.Queue[tuple[int, str]]) -> None:

@@ -41,8 +41,9 @@ from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED, phases
 from harness.verdict import judge_run
 
 # The same examples each time, and no deadline: other work shares the machine.
-settings.register_profile("harness", deadline=None, derandomize=True, database=None)
-settings.load_profile("harness")
+PROFILE = "harness"
+settings.register_profile(PROFILE, deadline=None, derandomize=True, database=None)
+settings.load_profile(PROFILE)
 
 ZERO = 1_700_000_000.0  #: start of the load, seconds since the epoch
 RATE = 200.0

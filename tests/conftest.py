@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from harness.faults import session as sessions
 from harness.undo import UndoLog
-from tests import real
+from tests import builders, real
+
+# Before any test is defined: what it says of its examples is added to this.
+settings.load_profile(builders.PROFILE)
 
 #: Folders whose tests share one running stack or project, and so one worker of pytest-xdist.
 TOGETHER = ("tests/compose", "tests/e2e")

@@ -25,7 +25,7 @@ from tests.real import eventually, free_port
 
 PASSWORD = "s3cret/of a test"
 QUOTED = "s3cret%2Fof%20a%20test"
-INITDB_TIMEOUT_S = 60
+INITDB_TIMEOUT_S = 300
 
 
 @dataclass(frozen=True)

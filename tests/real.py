@@ -7,6 +7,7 @@ sleeping where there is something to look at.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -25,21 +26,35 @@ from harness.descriptor import Edge, StackDescriptor, dump
 from harness.faults.session import Session
 from harness.files import state_home
 from harness.prometheus import Prometheus
+from harness.stacks import ports
 from harness.stacks.provision import locate
 from harness.undo import UndoLog
 
 EDGE = "shop->api"
 STACK = "stack-of-a-test"
-PATIENCE_S = 20.0
+#: For what comes within a second on a quiet machine; only a failing test waits so long.
+PATIENCE_S = 120.0
+#: More than will ever test at the same time; each takes ports of its own.
+WORKERS = 8
 
 T = TypeVar("T")
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on, and that stays free until it is used.
+
+    No outgoing connection gets it, no other worker of the tests, and no other test of this one.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    while True:
+        port = ports.choose(["a server"], {})["a server"]
+        # By twos: of the ports that the system gives out itself, it prefers the odd ones.
+        if port // 2 % WORKERS == worker % WORKERS and port not in _given:
+            _given.add(port)
+            return port
 
 
 def eventually(get: Callable[[], T], what: str, patience_s: float = PATIENCE_S) -> T:
@@ -135,8 +150,8 @@ def prometheus(
     metrics = Prometheus()
     metrics.attach(f"http://{address}")
     try:
-        eventually(metrics.alive, "prometheus is ready", 40)
-        eventually(metrics.scraping, "prometheus scraped", 40)
+        eventually(metrics.alive, "prometheus is ready")
+        eventually(metrics.scraping, "prometheus scraped")
         yield PrometheusServer(process=process, metrics=metrics)
     finally:
         process.send_signal(signal.SIGCONT)  # a test may have stopped it
@@ -183,7 +198,7 @@ class ToxiproxyServer:
                 f"{self.api}{path}",
                 json=body or None,
                 headers={"User-Agent": "a test"},
-                timeout=5,
+                timeout=30,
             )
         answer.raise_for_status()
         return answer.json() if answer.content else ""

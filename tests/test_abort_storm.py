@@ -14,11 +14,13 @@ pytestmark = pytest.mark.stack
 
 
 def test_three_aborts_leave_nothing(own_state: Path) -> None:
+    """How soon is for the benchmark to say, on a machine that does nothing else."""
     done = subprocess.run(
         [sys.executable, str(project_root() / "benchmarks" / "abort_storm.py"), "--count", "3"],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "kept" in done.stdout
+    said = done.stdout.splitlines()
+    assert [line for line in said if line.startswith("abort ")] == [], done.stdout + done.stderr
+    assert [line.split()[1] for line in said if line.startswith("all ")] == ["3"], done.stderr

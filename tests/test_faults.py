@@ -352,9 +352,9 @@ def test_without_a_run_the_fault_brings_its_own_guardian_and_lock(
     process.kill()
     process.communicate()
     log = UndoLog(STACK)
-    with locked(run_lock(STACK), timeout_s=10):
+    with locked(run_lock(STACK), timeout_s=60):
         pass
-    give_up = now() + 15
+    give_up = now() + 120
     while log.snapshot().open:
         assert now() < give_up
     assert toxiproxy.toxics() == []

@@ -69,7 +69,7 @@ def stack(own_state: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Toxiproxy
             for entry in UndoLog(STACK).snapshot().entries:
                 http_fault_helper.end(entry.id)
             while http_faults._HELPERS:
-                http_faults._HELPERS.pop().wait(timeout=10)
+                http_faults._HELPERS.pop().wait(timeout=60)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ LIVES: dict[str, tuple[str, dict[str, Any], str]] = {
     "a very late first byte": (
         "slow_first_byte",
         {"delay_ms": 60_000},
-        r"met no answer but silence at (2|3)\d{3} ms",
+        r"met no answer but silence at [2-9]\d{3} ms",
     ),
     "a stall for good": (
         "stall_stream",
@@ -150,7 +150,7 @@ def test_a_life(
 
 def test_what_the_path_does_not_cover_passes(stack: ToxiproxyServer) -> None:
     http_error.inject(EDGE, path="/v1")
-    assert http_answer.ask(stack.listen, "/health", 2).status == 200
+    assert http_answer.ask(stack.listen, "/health", 30).status == 200
     assert http_answer.ask(stack.listen, "/v1/chat", 2).status == 503
     http_error.heal(EDGE)
     assert http_answer.ask(stack.listen, "/v1/chat", 2).status == 405
@@ -245,7 +245,7 @@ def test_traffic_that_bypasses_the_proxy_is_seen(
 def test_a_kept_alive_connection_ends_when_the_fault_begins_and_when_it_is_healed(
     stack: ToxiproxyServer,
 ) -> None:
-    with contextlib.closing(http.client.HTTPConnection(stack.listen, timeout=5)) as caller:
+    with contextlib.closing(http.client.HTTPConnection(stack.listen, timeout=60)) as caller:
         assert _ask(caller) == 200
         http_error.inject(EDGE, path="/v1")
         with pytest.raises((http.client.RemoteDisconnected, ConnectionError)):
@@ -263,7 +263,7 @@ def test_an_answer_that_stalls_ends_short_when_the_fault_is_healed(
     stack: ToxiproxyServer,
 ) -> None:
     stall_stream.inject(EDGE, after_bytes=1000, look_path="/long")
-    with contextlib.closing(http.client.HTTPConnection(stack.listen, timeout=20)) as caller:
+    with contextlib.closing(http.client.HTTPConnection(stack.listen, timeout=60)) as caller:
         caller.request("GET", "/long")
         answer = caller.getresponse()
         assert len(answer.read(1000)) == 1000
@@ -332,7 +332,7 @@ def test_an_injector_that_was_killed_leaves_nothing_after_recovery(
     assert recover(log).clean
     assert points_at(stack) == stack.upstream
     assert http_fault_helper.find(entry.id) == []
-    assert http_answer.ask(stack.listen, "/health", 2).status == 200
+    assert http_answer.ask(stack.listen, "/health", 30).status == 200
 
 
 def test_an_injector_without_a_run_has_a_guardian_that_heals_after_its_death(
@@ -477,10 +477,10 @@ def test_a_helper_whose_time_is_over_puts_the_route_back(stack: ToxiproxyServer)
     route = Route(
         api=stack.api, proxy="api", via=via, upstream=stack.upstream, callee=stack.upstream
     )
-    helper = http_fault_helper.start("token-of-time", 2.0, route, HttpFault(does=ANSWER))
+    helper = http_fault_helper.start("token-of-time", 6.0, route, HttpFault(does=ANSWER))
     client = Toxiproxy(stack.api)
     assert client.move_upstream("api", from_=stack.upstream, to=via) == via
-    assert http_answer.ask(stack.listen, "/health", 2).mark == "token-of-time"
-    assert helper.wait(timeout=20) == 0
+    assert http_answer.ask(stack.listen, "/health", 30).mark == "token-of-time"
+    assert helper.wait(timeout=120) == 0
     assert points_at(stack) == stack.upstream
-    eventually(lambda: http_answer.ask(stack.listen, "/health", 2).status == 200, "well again")
+    eventually(lambda: http_answer.ask(stack.listen, "/health", 30).status == 200, "well again")

@@ -32,14 +32,15 @@ pytestmark = pytest.mark.stack
 @pytest.fixture
 def caller(stack: ToxiproxyServer) -> Iterator[http.client.HTTPConnection]:
     """A caller's connection that was open before the fault."""
-    connection = http.client.HTTPConnection(stack.listen, timeout=0.5)
+    connection = http.client.HTTPConnection(stack.listen, timeout=30)
     assert ask(connection) == b"ok"
+    connection.sock.settimeout(0.5)  # from here on it may meet silence
     yield connection
     connection.close()
 
 
 def call_once(stack: ToxiproxyServer) -> None:
-    with contextlib.closing(http.client.HTTPConnection(stack.listen, timeout=2)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(stack.listen, timeout=30)) as connection:
         assert ask(connection) == b"ok"
 
 
@@ -106,14 +107,14 @@ LIVES: dict[str, tuple[str, dict[str, Any], str, dict[str, int], str]] = {
         {"delay_ms": 200},
         "downstream",
         {"delay": 200},
-        r"then the end of the stream at [2-9]\d\d ms",
+        r"then the end of the stream at ([2-9]\d\d|\d{4,}) ms",
     ),
     "silence of requests": (
         "timeout",
         {"direction": "to_callee"},
         "upstream",
         {"timeout": 0},
-        "met no answer in 5",
+        r"met no answer in ([5-9]\d\d|\d{4,}) ms",
     ),
     "delay of requests": (
         "latency",
@@ -319,14 +320,16 @@ def test_one_hit_among_many_connections_is_a_proof(
 
 def test_a_connection_keeps_what_it_drew(stack: ToxiproxyServer) -> None:
     """So one kept-alive caller proves nothing about the share."""
-    latency.inject(EDGE, latency_ms=300, toxicity=0.5)
-    drawn = set()
-    for _ in range(12):
-        caller = http.client.HTTPConnection(stack.listen, timeout=2)
-        slow = [_timed(caller) > 0.29 for _ in range(2)]
+    latency.inject(EDGE, latency_ms=1000, toxicity=0.5)
+    drawn: set[bool] = set()
+    for _ in range(40):  # after so many, one in 10¹² has not seen both
+        caller = http.client.HTTPConnection(stack.listen, timeout=30)
+        slow = [_timed(caller) > 0.99 for _ in range(2)]
         assert len(set(slow)) == 1
         drawn.add(slow[0])
         caller.close()
+        if drawn == {True, False}:
+            break
     assert drawn == {True, False}
     latency.heal(EDGE)
 
@@ -473,8 +476,8 @@ def test_an_exchange_without_a_listener_is_refused() -> None:
 
 def test_an_exchange_counts_all_answers() -> None:
     with serving(Healthy) as server:
-        one = wire.exchange(server, "/", timeout_s=2)
-        ten = wire.exchange(server, "/", requests=10, padding=4000, timeout_s=2)
+        one = wire.exchange(server, "/", timeout_s=30)
+        ten = wire.exchange(server, "/", requests=10, padding=4000, timeout_s=30)
     assert one.ended == ten.ended == wire.CLOSED
     assert ten.received == 10 * one.received
     assert wire.request_bytes(server, "/", 4000) - wire.request_bytes(server, "/", 0) == 4000

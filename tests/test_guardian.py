@@ -67,7 +67,7 @@ class Watched:
                 pipe.close()
 
     def end_of_the_run(self) -> int:
-        self.process.communicate(timeout=40)
+        self.process.communicate(timeout=180)
         return self.process.returncode
 
 
@@ -182,7 +182,7 @@ def test_it_keeps_trying_until_the_server_is_back(
     guardian.hang_up()
     eventually(lambda: "not healed" in guardian.log.read_text(), "the first try failed")
     toxiproxy.resume()
-    assert guardian.process.wait(40) == 0
+    assert guardian.process.wait(180) == 0
     assert toxiproxy.toxics() == []
 
 
@@ -265,7 +265,7 @@ def test_kill_9_of_whoever_started_it_is_the_end_of_the_run(
     owner.communicate()
     eventually(lambda: not session.log.read(entry).open, "healed")
     assert toxiproxy.toxics() == []
-    psutil.wait_procs([watcher], timeout=20)
+    psutil.wait_procs([watcher], timeout=30)
     assert not watcher.is_running() or watcher.status() == psutil.STATUS_ZOMBIE
 
 

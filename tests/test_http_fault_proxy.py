@@ -22,7 +22,7 @@ from tests.real import eventually, free_port
 
 TOKEN = "http-fault-of-a-test"
 NOTHING = HttpFault(does=ANSWER, path="/never")
-LIMIT_S = 20.0
+LIMIT_S = 120.0
 
 
 @dataclass

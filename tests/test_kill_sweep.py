@@ -23,7 +23,7 @@ def swept(*arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, str(BENCHMARK), "--random", "0", *arguments],
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=1200,
     )
 
 

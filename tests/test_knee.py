@@ -143,6 +143,6 @@ def test_the_interval_covers_the_capacity_of_simulated_services() -> None:
         [sys.executable, str(path), "--simulated", "60", "--real", "0"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr

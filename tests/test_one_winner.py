@@ -14,6 +14,6 @@ def test_one_winner_in_each_round(own_state: Path) -> None:
         [sys.executable, str(project_root() / "benchmarks" / "one_winner.py"), "--rounds", "3"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr

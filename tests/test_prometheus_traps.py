@@ -161,7 +161,7 @@ def _tell(
     process.send_signal(signal.SIGSTOP)
     time.sleep(FROZEN_S)
     process.send_signal(signal.SIGCONT)
-    eventually(metrics.alive, "prometheus is back", 40)
+    eventually(metrics.alive, "prometheus is back")
     time.sleep(THAWED_S)
     return Story(
         metrics,

@@ -657,11 +657,11 @@ def test_make_demo_waits_while_the_harness_heals(
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while not (workshop / "started").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     (os.killpg if whole_group else os.kill)(process.pid, number)
-    assert process.wait(timeout=20) != 0
+    assert process.wait(timeout=120) != 0
     assert (workshop / "healed").exists()
 
 

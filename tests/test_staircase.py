@@ -46,7 +46,7 @@ def service(kind: str) -> Iterator[str]:
             yield f"http://127.0.0.1:{int(server.stdout.readline())}"
         finally:
             server.terminate()
-            server.wait(10)
+            server.wait(60)
 
 
 class RealClock:

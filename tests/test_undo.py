@@ -359,7 +359,7 @@ def test_faults_on_several_targets_are_healed_at_the_same_time(
     log: UndoLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each waits for the others: one after the other, none would ever come through."""
-    together = threading.Barrier(3, timeout=20)
+    together = threading.Barrier(3, timeout=120)
     verb = Verb(arguments=(), undo=lambda _: together.wait() and None, prove=lambda _: "seen")
     monkeypatch.setitem(VERBS, "test", verb)  # type: ignore[misc]
     for target in ("a", "b", "c"):

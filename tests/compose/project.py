@@ -87,7 +87,7 @@ def running(folder: Path) -> Iterator[ComposeStack]:
         server = Toxiproxy(f"http://127.0.0.1:{ports['api']}")
         server.create(name=EDGE, listen=f"[::]:{PROXY_PORT}", upstream="back:8000")
         # Without a health check of its own a server may be up and not listen yet.
-        eventually(lambda: _both_answer(stack), "both web servers answer", 60)
+        eventually(lambda: _both_answer(stack), "both web servers answer")
         yield stack
     finally:
         stack.down()

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.compose
 def health(stack: StackDescriptor, service: str) -> probe.Probe:
     now = container(stack, service)
     path = stack.services[service].health_path
-    return probe.ask(now.address(now.health_port) or "127.0.0.1:1", path, 0.5)
+    return probe.ask(now.address(now.health_port) or "127.0.0.1:1", path, 2.0)
 
 
 def process_is_ours(stack: StackDescriptor, service: str) -> bool:
@@ -38,7 +38,7 @@ def test_the_project_is_described(stack: StackDescriptor) -> None:
     assert stack.services["cache"].url.startswith("tcp://")
     assert stack.services["toxi"].health_path == "/version"
     assert set(stack.edges) == {"front->back"}
-    assert probe.request(stack.edges["front->back"].listen, "/healthz", 2).answered
+    assert probe.request(stack.edges["front->back"].listen, "/healthz", 30).answered
 
 
 @pytest.mark.parametrize(

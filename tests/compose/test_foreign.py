@@ -23,7 +23,8 @@ pytestmark = pytest.mark.compose
 FOLDER = Path(__file__).parent / "foreign"
 SCENARIO, PROJECT = FOLDER / "redis-pauses.yaml", FOLDER / "project"
 LONGEST_SCENARIO = 25
-BUILD_TIMEOUT_S, UP_TIMEOUT_S, RUN_TIMEOUT_S = 300, 120, 120
+BUILD_TIMEOUT_S, UP_TIMEOUT_S, RUN_TIMEOUT_S = 600, 300, 600
+TRIES = 4  # of a run on a machine that may be busy with other things
 #: Redis has no published port, and is asked at the address that the engine gave its container.
 GUARDS = """\
 [guards]
@@ -52,7 +53,7 @@ class Foreign:
     def answers(self) -> bool:
         from harness import probe
 
-        return probe.request(f"127.0.0.1:{self.port}", "/0/data/queues.json", 2).status == 200
+        return probe.request(f"127.0.0.1:{self.port}", "/0/data/queues.json", 10).status == 200
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
     try:
         up = project.compose("up", "-d", timeout_s=UP_TIMEOUT_S)
         assert up.returncode == 0, up.stderr
-        eventually(project.answers, "the dashboard answers", 60)
+        eventually(project.answers, "the dashboard answers")
         yield project
     finally:
         down = ("down", "-v", "--rmi", "local", "--timeout", "1")
@@ -76,7 +77,8 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Foreign]:
 
 def run(project: Foreign, folder: Path, *overrides: str) -> dict[str, Any]:
     """The result of the scenario, with some of it changed."""
-    (folder / "experiments").mkdir()  # makes it a project of its own, with guards of its own
+    # The folder makes it a project of its own, with guards of its own.
+    (folder / "experiments").mkdir(parents=True)
     (folder / "harness.toml").write_text(GUARDS)
     (folder / SCENARIO.name).write_text(SCENARIO.read_text())
     settings = [f"stack.project={project.name}", *overrides]
@@ -124,14 +126,17 @@ def test_the_verdict_is_the_truth_when(
     foreign: Foreign, tmp_path: Path, overrides: tuple[str, ...], verdict: str, proof: str
 ) -> None:
     """A busy machine may leave a check open; it must never turn one into its opposite."""
-    result = run(foreign, tmp_path, *overrides)
+    for number in range(TRIES):
+        result = run(foreign, tmp_path / f"try{number}", *overrides)
+        if {reason["code"] for reason in result["verdict"]["reasons"]} != {"load_saturated"}:
+            break  # or a neighbour took the processor, and the run proves nothing
     (fault,) = result["faults"]
     assert proof in fault["proof"]
     assert fault["heal_proven_at"]
     assert result["verdict"]["restoration"] == "clean"
     assert outcome_during_fault(result) == ("pass" if verdict == "PASS" else "fail")
     assert result["verdict"]["name"] == verdict, result["verdict"]["reasons"]
-    eventually(foreign.answers, "the dashboard answers as before", 15)
+    eventually(foreign.answers, "the dashboard answers as before")
 
 
 def test_the_scenario_is_short() -> None:

@@ -96,7 +96,7 @@ def test_the_guardian_heals_when_the_injector_is_killed(
 ) -> None:
     before = project_of(alone)
     killed_injector(faults, and_guardian=False)
-    eventually(lambda: not log.snapshot().open, "the guardian has healed", 15)
+    eventually(lambda: not log.snapshot().open, "the guardian has healed")
     assert_healed(log, faults)
     assert project_of(alone) == before
 

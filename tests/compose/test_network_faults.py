@@ -27,7 +27,7 @@ pytestmark = [
 
 def met(source: Container, destination: Container, port: int = 8000) -> str:
     address = f"{destination.ips[0]}:{port}"
-    return container_host.meet(source, [address], 0.6)[address]
+    return container_host.meet(source, [address], 2.0)[address]
 
 
 def rules(found: Container) -> str:
@@ -75,7 +75,7 @@ def test_a_disconnected_service_comes_back_by_all_its_names(
     assert "resolves" in healed["proof"]
     assert all(alias in healed["proof"] for alias in old.networks[network].aliases)
     other = container(stack, "toxi")
-    assert container_host.meet(other, [service], 0.6)[service] == now.ips[0]
+    assert container_host.meet(other, [service], 10.0)[service] == now.ips[0]
     assert disconnect.heal(service) == []
 
 
@@ -83,7 +83,7 @@ def test_the_alias_of_the_file_survives(stack: StackDescriptor) -> None:
     disconnect.inject("back", network="default")
     disconnect.heal("back")
     front = container(stack, "front")
-    assert container_host.meet(front, ["store"], 0.6)["store"] == container(stack, "back").ips[0]
+    assert container_host.meet(front, ["store"], 10.0)["store"] == container(stack, "back").ips[0]
 
 
 def test_a_container_that_was_attached_without_its_names_is_attached_again(
@@ -128,7 +128,7 @@ def test_a_partition_cuts_the_directions_that_it_says(
     proxied = met(a, toxi, PROXY_PORT)
     assert (proxied == NO_ANSWER) == (direction != "b_to_a")  # the edge leads to back, too
     assert met(a, toxi, 8474) in PASSED  # and everything else at the proxy is left alone
-    assert probe.request(stack.services["front"].url.removeprefix("http://"), "/healthz", 2).status
+    assert probe.request(stack.services["front"].url.removeprefix("http://"), "/healthz", 30).status
     faults.hold("0.3s")
     (healed,) = partition.heal("front")
     assert "no rule of it is left" in healed["proof"]
@@ -141,7 +141,7 @@ def test_a_partition_cuts_the_directions_that_it_says(
 def test_a_connection_of_the_other_direction_goes_on(stack: StackDescriptor) -> None:
     """What back has open to front when front's own connections are cut."""
     keeps = (
-        "import http.client, sys; c = http.client.HTTPConnection('front', 8000, timeout=3)\n"
+        "import http.client, sys; c = http.client.HTTPConnection('front', 8000, timeout=60)\n"
         "for _ in sys.stdin:\n"
         "    c.request('GET', '/healthz'); r = c.getresponse(); r.read()\n"
         "    print(r.status, flush=True)\n"

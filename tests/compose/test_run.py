@@ -15,6 +15,8 @@ from tests.compose.project import container
 
 pytestmark = pytest.mark.compose
 
+TRIES = 4  # of a run on a machine that may be busy with other things
+
 SCENARIO = """\
 version: 1
 name: front-stops
@@ -30,7 +32,8 @@ objectives:
 
 
 def run(folder: Path, project: str) -> tuple[int, str]:
-    (folder / "experiments").mkdir()  # makes it a project of its own, with guards of its own
+    # The folder makes it a project of its own, with guards of its own.
+    (folder / "experiments").mkdir(parents=True)
     guards = "[guards]\nstacks = ['compose']\nprojects = ['harness-test-*', 'nobody-has-this']\n"
     (folder / "harness.toml").write_text(guards)
     (folder / "scenario.yaml").write_text(SCENARIO.format(project=project))
@@ -39,7 +42,7 @@ def run(folder: Path, project: str) -> tuple[int, str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=600,
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -48,10 +51,14 @@ def test_a_scenario_attaches_breaks_heals_and_leaves_the_project_running(
     stack: StackDescriptor, tmp_path: Path
 ) -> None:
     old = container(stack, "front")
-    code, said = run(tmp_path, stack.project)
+    for number in range(TRIES):
+        folder = tmp_path / f"try{number}"
+        code, said = run(folder, stack.project)
+        (result,) = (folder / "results" / "runs").glob("2*/result.json")
+        found = json.loads(result.read_text())
+        if {reason["code"] for reason in found["verdict"]["reasons"]} != {"load_saturated"}:
+            break  # or a neighbour took the processor, and the run proves nothing
     assert code == 0, said
-    (result,) = (tmp_path / "results" / "runs").glob("2*/result.json")
-    found = json.loads(result.read_text())
     (fault,) = found["faults"]
     assert (found["verdict"]["restoration"], found["environment"]["driver"]) == ("clean", "compose")
     assert "is exited" in fault["proof"]

@@ -49,9 +49,9 @@ SCENARIO = """
 version: 1
 name: planted
 stack: {driver: local}
-load: {profile: profile.py, arrivals: 60/s, timeout: 2s}
+load: {profile: profile.py, arrivals: 60/s, timeout: 10s}
 faults: []
-phases: {warmup: 1s, steady: 3s}
+phases: {warmup: 1s, steady: 5s}
 metrics: none
 durability:
   orders:
@@ -114,7 +114,7 @@ def table(dsn: str) -> Iterator[Any]:
 
 @pytest.fixture
 def planted(dsn: str, table: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """A run of four seconds against the service with a defect: the evidence, and the service."""
+    """A run of six seconds against the service with a defect: the evidence, and the service."""
     made: list[Service] = []
 
     def play(defect: str, during: Callable[[Service], None] = lambda _: None) -> Any:
@@ -168,7 +168,7 @@ def _once_under_way(folder: Path, during: Callable[[Service], None], service: Se
         found = stored_ledger(folder / "writes")
         return found is not None and len(found.attempts) > 100
 
-    eventually(under_way, "writes are on record", 60)
+    eventually(under_way, "writes are on record")
     during(service)
 
 

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
+TRIES = 4  # of a run on a machine that may be busy with other things
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -80,6 +81,17 @@ class Command:
     def run(self, scenario: Path | str, *arguments: str) -> Ended:
         return self("run", str(scenario), "--out", str(self.folder), *arguments)
 
+    def run_undisturbed(self, scenario: Path | str) -> Ended:
+        """A run whose generator kept up; a few that did not, for want of a processor, are allowed.
+
+        A machine with neighbours makes them, and the verdict says of them that they prove nothing.
+        """
+        for _ in range(TRIES - 1):
+            ended = self.run(scenario)
+            if ended.reasons != {"load_saturated"}:
+                return ended
+        return self.run(scenario)
+
     def start_run(self, scenario: Path | str, *arguments: str) -> subprocess.Popen[str]:
         return self.start("run", str(scenario), "--out", str(self.folder), *arguments)
 
@@ -113,7 +125,7 @@ class Command:
             time.sleep(0.02)
         raise AssertionError(f"no fault was ever {state}")
 
-    def await_all_healed(self, timeout_s: float) -> float:
+    def await_all_healed(self, timeout_s: float = PATIENCE_S) -> float:
         """How long until every undo entry on disk is healed, seconds."""
         started = time.monotonic()
         log = Path(self.environment["XDG_STATE_HOME"]) / "harness" / "undo"
@@ -133,7 +145,7 @@ def descendants(process: subprocess.Popen[str]) -> list[psutil.Process]:
         return []
 
 
-def await_gone(processes: list[psutil.Process], timeout_s: float = 30.0) -> list[str]:
+def await_gone(processes: list[psutil.Process], timeout_s: float = PATIENCE_S) -> list[str]:
     """Names of those that are still there after a while."""
     _, alive = psutil.wait_procs(processes, timeout=timeout_s)
     return [" ".join(p.cmdline()) for p in alive]

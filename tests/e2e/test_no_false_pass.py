@@ -41,9 +41,7 @@ def written(folder: Path, text: str, **files: str) -> Path:
 
 def test_the_quick_scenario_itself_passes(harness: Command, tmp_path: Path) -> None:
     """Without this, the rows below would prove nothing."""
-    ended = harness.run(written(tmp_path, QUICK))
-    if ended.reasons == {"load_saturated"}:
-        ended = harness.run(written(tmp_path, QUICK))
+    ended = harness.run_undisturbed(written(tmp_path, QUICK))
     assert ended.code == 0, ended.out
 
 
@@ -183,7 +181,7 @@ def test_a_fault_that_is_taken_away_early_was_not_held(harness: Command, tmp_pat
     answer = requests.delete(
         f"{where['api']}/proxies/{where['proxy']}/toxics/{where['toxic']}",
         headers={"User-Agent": "somebody else"},
-        timeout=5,
+        timeout=30,
     )
     assert answer.ok
     ended = harness.end(process)

@@ -13,7 +13,7 @@ import pytest
 
 from harness.files import cache_home
 
-from .conftest import ROOT
+from .conftest import ROOT, TRIES
 
 #: What each command of the README must end with.
 EXPECTED = {
@@ -64,15 +64,16 @@ def test_the_commands_of_the_readme_do_what_it_says(copy: Path, tmp_path: Path) 
         words = line.replace("make demo", ".venv/bin/harness demo").split()
         argv = [sys.executable, "-m", "harness", *words[1:]]
         return subprocess.run(
-            argv, cwd=copy, env=environment, capture_output=True, text=True, timeout=180
+            argv, cwd=copy, env=environment, capture_output=True, text=True, timeout=600
         )
 
     assert set(commands()) == set(EXPECTED)
     try:
         for line in commands():
-            ended = run(line)
-            if ended.returncode == 4 and "load_saturated" in ended.stdout:
-                ended = run(line)  # a neighbour took the processor; once is allowed
+            for _ in range(TRIES):
+                ended = run(line)
+                if not (ended.returncode == 4 and "load_saturated" in ended.stdout):
+                    break  # or a neighbour took the processor, and the run proves nothing
             assert ended.returncode == EXPECTED[line], f"{line}\n{ended.stdout}\n{ended.stderr}"
             assert "Traceback" not in ended.stderr
     finally:

@@ -8,8 +8,16 @@ from typing import Any
 
 import pytest
 
+from harness.load import locust
 from harness.load.locust import LocustLoad
 from tests.load.site import Site, served, spec
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load that is slow to start, or silent for a while, on a machine that is busy is well."""
+    monkeypatch.setattr(locust, "START_TIMEOUT_S", 180.0)
+    monkeypatch.setattr(locust, "SILENT_S", 30.0)
 
 
 @pytest.fixture

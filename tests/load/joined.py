@@ -20,7 +20,7 @@ from tests.load.site import spec
 from tests.real import eventually
 
 T = TypeVar("T")
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 class Waiting:
@@ -84,7 +84,7 @@ class Worker:
     def said(self) -> str:
         return self.log.read_text()
 
-    def ended(self, patience_s: float = 30.0) -> int:
+    def ended(self, patience_s: float = PATIENCE_S) -> int:
         return self.process.wait(patience_s)
 
 

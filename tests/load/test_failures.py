@@ -70,7 +70,7 @@ def test_every_way_to_fail_is_told_apart_and_the_servers_count_is_ours(
 ) -> None:
     site.behave = lambda h, n: WAYS[h.path.removeprefix("/")][0](h, n)
     text = PROFILE.format(base=base, names=sorted(WAYS))
-    load = start(text, arrivals=constant(60), timeout_s=1.5, max_in_flight=60)
+    load = start(text, arrivals=constant(60), timeout_s=4.0, max_in_flight=60)
     samples = play(load, url, 3.0)
     for name, (_, outcome) in WAYS.items():
         found = of(samples, f"GET {name}")

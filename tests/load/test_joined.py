@@ -27,12 +27,12 @@ from harness.load.worker_process import Address
 from harness.offered import LoadMaster
 from harness.samples import Kind, outcome_counts
 from tests.load.joined import PATIENCE_S, Relay, Waiting, Worker, joining, plain_worker
-from tests.load.site import Site, answer, planned, requests, spec
+from tests.load.site import LATE_S, Site, answer, planned, requests, spec
 from tests.real import eventually, free_port
 
 Join = Callable[..., Worker]
 Wait = Callable[..., Waiting]
-SEEN_WITHIN_S = 6.0  # 2.5 s of silence, and a machine that has other things to do
+SEEN_WITHIN_S = 30.0  # 2.5 s of silence, and a machine that has other things to do
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def wait(tmp_path: Path, url: str) -> Iterator[Wait]:
 
 
 def play(load: Waiting, seconds: float) -> None:
-    """From the first arrival on, then the end."""
+    """From the first arrival on, and a little longer, then the end."""
     zero = load.zero()
-    time.sleep(max(0.0, zero + seconds - time.time()))
+    time.sleep(max(0.0, zero + seconds + LATE_S - time.time()))
     assert load.load.problem() is None
     load.end()
 
@@ -82,7 +82,7 @@ def test_workers_that_join_send_together_what_one_alone_would(
     assert stored is not None
     assert stored.records.tobytes() == samples.records.tobytes()
     assert stored.clock_error_s == samples.clock_error_s
-    assert 0 < samples.clock_error_s < 0.1
+    assert 0 < samples.clock_error_s < 0.5
     for number, worker in enumerate(workers):
         assert worker.ended() == 0
         assert "target http://127.0.0.1" in worker.said()
@@ -120,16 +120,16 @@ def test_a_worker_whose_clock_is_an_hour_ahead_reports_on_the_masters(
     play(load, 1.5)
     sent = np.sort(requests(load.load.samples())["sent"])
     assert len(sent) == len(served)
-    assert np.median(np.abs(sent - np.sort(served))) < 0.1
+    assert np.median(np.abs(sent - np.sort(served))) < 0.5
     clock = json.loads((load.folder / "load.clock.json").read_text())
-    assert clock["offset_s"] == pytest.approx(3600, abs=0.2)
+    assert clock["offset_s"] == pytest.approx(3600, abs=1)
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "frozen"])
 def test_a_worker_that_is_lost_is_seen_named_and_does_not_come_back(
     how: signal.Signals, site: Site, wait: Wait, join: Join
 ) -> None:
-    load = wait(workers=2)
+    load = wait(workers=2, timeout_s=1.0)
     victim, other = (join(load.master()) for _ in range(2))
     load.zero()
     lost_at = time.monotonic()
@@ -194,7 +194,7 @@ def test_a_plain_worker_of_locust_is_refused_by_name(
                 lambda: [s for s in load.said if "plain Locust worker" in s], "it is refused"
             )
             assert "start it with `harness load worker`" in refusal[0]
-            stranger.wait(20)
+            stranger.wait(PATIENCE_S)
         finally:
             stranger.kill()
     join(load.master())
@@ -212,7 +212,7 @@ def test_without_workers_nothing_is_sent_and_those_who_wait_are_told(
     with pytest.raises(LoadError) as caught:
         load.zero()
     load.end()
-    assert "1 of 2 workers have joined within 60 s" in caught.value.message
+    assert f"1 of 2 workers have joined within {PATIENCE_S:g} s" in caught.value.message
     assert f"(process {worker.process.pid})); nothing was sent." in caught.value.message
     assert "harness load worker --master 127.0.0.1:" in caught.value.next_step
     assert worker.ended() == 0
@@ -241,7 +241,7 @@ class Stranger:
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.setsockopt(zmq.IDENTITY, name.encode())
         self.socket.setsockopt(zmq.LINGER, 0)
-        self.socket.setsockopt(zmq.RCVTIMEO, 20_000)
+        self.socket.setsockopt(zmq.RCVTIMEO, 120_000)
         self.socket.connect(f"tcp://{master}")
 
     def __enter__(self) -> Stranger:

@@ -158,7 +158,7 @@ def test_a_freeze_is_in_the_latency_of_all_who_were_due(
         answer(handler)
 
     site.behave = freeze_once
-    load = start(profile(journey=ITEMS), timeout_s=5.0, max_in_flight=100)
+    load = start(profile(journey=ITEMS), max_in_flight=100)
     samples = play(load, url, 3.0)
     journeys, wanted = planned(samples, 3.0)
     assert len(journeys) == pytest.approx(wanted, abs=2)
@@ -173,13 +173,13 @@ def test_whoever_gives_up_ends_the_journey_and_uses_no_broken_connection_again(
 ) -> None:
     site.behave = lambda h, n: drip(h) if n % 10 == 5 else answer(h)
     two = 'self.client.get("/one", name="x"); self.client.get("/two", name="y")'
-    samples = play(start(profile(journey=two), timeout_s=0.5), url)
+    samples = play(start(profile(journey=two), timeout_s=2.0), url)
     counts = Counter(outcome_counts(requests(samples)))
     assert set(counts) == {"good", "timeout"}
     assert counts["timeout"] == site.seen // 10 + (site.seen % 10 >= 5)
     assert len(requests(samples)) == site.seen
     late = requests(samples)[requests(samples)["outcome"] == 2]
-    assert (late["completed"] - late["sent"] >= 0.5).all()
+    assert (late["completed"] - late["sent"] >= 2.0).all()
     # A journey whose first request was given up has no second one.
     given_up_first = of(samples, "x")["outcome"] == 2
     assert len(of(samples, "y")) == len(of(samples, "x")) - given_up_first.sum()
@@ -219,9 +219,9 @@ def test_under_plain_locust_its_requests_are_in_locusts_own_statistics(
     three = f'self.client.get("/good"); self.client.get("/bad"); {wrong}'
     path.write_text(profile(journey=three))
     with plain_locust(path, url, users=2) as locust:
-        eventually(lambda: site.seen >= 12, "users are at work", patience_s=60)
+        eventually(lambda: site.seen >= 12, "users are at work")
         locust.send_signal(signal.SIGTERM)
-        said, complaints = locust.communicate(timeout=60)
+        said, complaints = locust.communicate(timeout=180)
     assert locust.returncode == 1, complaints  # that is how Locust says that requests failed
     stats = {entry["name"]: entry for entry in json.loads(said)}
     for name, failed in (("/good", False), ("/bad", True), ("/wrong", True)):

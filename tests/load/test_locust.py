@@ -88,13 +88,13 @@ def test_no_broken_connection_is_hidden_by_sending_again(
 
 def test_a_slow_drip_is_a_timeout(site: Site, url: str, start: Callable[..., LocustLoad]) -> None:
     site.behave = drip
-    samples = play(start(arrivals=constant(10.0), timeout_s=0.5), url, 1.5)
+    samples = play(start(arrivals=constant(10.0), timeout_s=1.0), url, 1.5)
     found = requests(samples)
     assert len(found) == site.seen
     assert set(outcome_counts(found)) == {"timeout"}
     waited = found["completed"] - found["sent"]
-    assert waited.min() >= 0.49
-    assert np.median(waited) < 1.0
+    assert waited.min() >= 0.99
+    assert np.median(waited) < 2.5
     assert set(outcome_counts(planned(samples, 1.5)[0])) == {"timeout"}
 
 
@@ -207,7 +207,7 @@ def test_waiting_for_a_user_is_latency_and_not_the_generators_lag(
 ) -> None:
     """One user, 0.1 s each, 20 arrivals a second: the queue grows by half."""
     site.behave = lambda h, _n: (time.sleep(0.1), answer(h))[1]
-    samples = play(start(arrivals=constant(20.0), timeout_s=3.0, max_in_flight=1), url)
+    samples = play(start(arrivals=constant(20.0), max_in_flight=1), url)
     sent = samples.of("http")
     assert sent is not None
     sent = sent[sent["outcome"] == RequestOutcome.GOOD]
@@ -215,7 +215,7 @@ def test_waiting_for_a_user_is_latency_and_not_the_generators_lag(
     late = sent[-1]
     assert late["pool_wait"] > 0.3
     assert late["completed"] - late["intended"] >= late["pool_wait"] + 0.09
-    assert np.median(scheduler_lag_s(sent)) < 0.05
+    assert np.median(scheduler_lag_s(sent)) < 0.2
     found = requests(samples)
     assert np.allclose(found["pool_wait"][: len(sent)], sent["pool_wait"], atol=0.01)
 
@@ -279,7 +279,7 @@ def test_stop_leaves_no_process_and_may_be_asked_for_twice(
     family = [*children, *(g for c in children for g in c.children(recursive=True))]
     load.stop()
     load.stop()
-    _, alive = psutil.wait_procs(family, timeout=5)
+    _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
     assert load.problem() is None
     assert load.samples().intact
@@ -315,7 +315,7 @@ def test_a_load_that_never_began_left_nothing(tmp_path: Path) -> None:
 def test_plain_locust_runs_the_same_file_closed_loop(site: Site, url: str, tmp_path: Path) -> None:
     (tmp_path / "profile.py").write_text(own("mark_degraded(answer)"))
     with plain_locust(tmp_path / "profile.py", url, users=2) as locust:
-        eventually(lambda: site.paths["POST /second"] >= 2, "both were sent", patience_s=60)
+        eventually(lambda: site.paths["POST /second"] >= 2, "both were sent")
         stats = {s["name"]: s["num_requests"] for s in said_at_the_end(locust)}
     assert set(stats) == {"first", "second"}
     assert sum(stats.values()) > 0

@@ -48,7 +48,7 @@ def site() -> Site:
 def test_a_shipped_profile_serves_arrivals(
     path: Path, url: str, start: Callable[..., LocustLoad]
 ) -> None:
-    samples = play(start(path.read_text(), arrivals=constant(20), timeout_s=3.0), url)
+    samples = play(start(path.read_text(), arrivals=constant(20)), url)
     assert samples.intact
     assert set(outcome_counts(samples.of_kind(Kind.REQUEST))) == {"good"}
     assert len(samples.of_kind(Kind.JOURNEY)) >= 38
@@ -57,7 +57,7 @@ def test_a_shipped_profile_serves_arrivals(
 @pytest.mark.parametrize("path", PROFILES, ids=lambda p: p.stem)
 def test_a_shipped_profile_runs_with_plain_locust(path: Path, site: Site, url: str) -> None:
     with plain_locust(path, url, users=4) as locust:
-        eventually(lambda: site.seen >= 6, "users are at work", patience_s=60)
+        eventually(lambda: site.seen >= 6, "users are at work")
         stats = said_at_the_end(locust)
     assert sum(entry["num_requests"] for entry in stats) >= 5
     assert sum(entry["num_failures"] for entry in stats) == 0

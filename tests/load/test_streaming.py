@@ -48,7 +48,7 @@ def silent_after_the_first(handler: Any) -> None:
     handler.end_headers()
     handler.wfile.write(b"data: 1\n\n")
     handler.wfile.flush()
-    time.sleep(2)
+    time.sleep(12)  # longer than its user waits
     handler.close_connection = True
 
 
@@ -88,7 +88,7 @@ def waits(samples: LoadSamples, name: str, stat: str) -> Records:
 def samples(site: Site, url: str, start: Callable[..., LocustLoad]) -> LoadSamples:
     site.behave = lambda h, n: WAYS[h.path.removeprefix("/")][0](h, n)
     load = start(
-        PROFILE.format(names=sorted(WAYS)), arrivals=constant(20), timeout_s=1.5, max_in_flight=60
+        PROFILE.format(names=sorted(WAYS)), arrivals=constant(20), timeout_s=4.0, max_in_flight=60
     )
     return play(load, url, 4.0)
 

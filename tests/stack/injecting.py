@@ -34,7 +34,7 @@ def status(stack: StackDescriptor, service: str = SERVICE) -> ServiceStatus:
 
 def health(stack: StackDescriptor, service: str = SERVICE) -> probe.Probe:
     part = stack.services[service]
-    return probe.request(part.url.removeprefix("http://"), part.health_path, 0.5)
+    return probe.request(part.url.removeprefix("http://"), part.health_path, 2.0)
 
 
 def pid_of(identity: str) -> int:

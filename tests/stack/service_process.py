@@ -14,7 +14,7 @@ from harness.files import project_root
 from harness.stacks import ports
 from harness.stacks.provision import python_for_services
 
-START_LIMIT_S = 20.0
+START_LIMIT_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Answer:
 
 
 def ask(
-    port: int, path: str, body: object = None, method: str = "", timeout_s: float = 10.0
+    port: int, path: str, body: object = None, method: str = "", timeout_s: float = 60.0
 ) -> Answer:
     """One request on a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
@@ -55,7 +55,7 @@ def ask(
 
 def is_well(port: int) -> bool:
     try:
-        return ask(port, "/healthz", timeout_s=1.0).status == 200
+        return ask(port, "/healthz", timeout_s=10.0).status == 200
     except (OSError, http.client.HTTPException):
         return False
 

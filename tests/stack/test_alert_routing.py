@@ -43,7 +43,7 @@ def alertmanager(config: str, receiver: int, folder: Path) -> Iterator[int]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        eventually(lambda: ready(port), "alertmanager is ready", 40)
+        eventually(lambda: ready(port), "alertmanager is ready")
         yield port
     finally:
         process.kill()
@@ -73,7 +73,7 @@ def fire(manager: int, name: str, severity: str, **alert: Any) -> None:
     """As Prometheus sends it; `post` is JSON, so the body needs its type."""
     labels = {"alertname": name} | ({"severity": severity} if severity else {})
     told = {"labels": labels, "annotations": {"summary": f"{name} is bad."}} | alert
-    connection = http.client.HTTPConnection("127.0.0.1", manager, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", manager, timeout=60)
     try:
         headers = {"Content-Type": "application/json"}
         connection.request("POST", "/api/v2/alerts", json.dumps([told]), headers)
@@ -89,7 +89,7 @@ def arrived(receiver: int, name: str) -> dict[str, Any]:
 
 
 def until(receiver: int, name: str, done: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    eventually(lambda: done(arrived(receiver, name)), f"{name} arrived", 40)
+    eventually(lambda: done(arrived(receiver, name)), f"{name} arrived")
     return arrived(receiver, name)
 
 

@@ -146,7 +146,7 @@ def test_an_injector_or_healer_that_dies_in_between_leaves_what_can_be_undone(
             return ""  # a healer tries again as well: a service may be slow to start
 
     for _ in range(2):
-        assert "no overlay" in eventually(restored, "restored", 30)
+        assert "no overlay" in eventually(restored, "restored")
 
 
 def test_recover_heals_what_a_killed_injector_left(stack: StackDescriptor, log: UndoLog) -> None:
@@ -180,4 +180,4 @@ def test_a_server_without_a_date_does_not_tell_its_time() -> None:
     started = time.monotonic()
     with pytest.raises(FaultError, match="does not tell its time"):
         service_clock.offset_s("127.0.0.1:1", "/")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60

@@ -119,7 +119,7 @@ def test_recover_heals_what_a_killed_injector_left(stack: StackDescriptor, log: 
     started = time.monotonic()
     done = harness("recover")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 60
     assert "a request got 200" in log.read(left).heal_proof
     assert open_files.limits(status(stack).identity) == before
 
@@ -129,7 +129,7 @@ def test_the_guardian_heals_when_a_plain_injector_is_killed(
 ) -> None:
     monkeypatch.delenv("HARNESS_RUN_ID")
     killed_injector("descriptors")
-    eventually(lambda: not log.snapshot().open, "the guardian has healed", 15)
+    eventually(lambda: not log.snapshot().open, "the guardian has healed")
     assert health(stack).answered
 
 

@@ -45,7 +45,7 @@ def replicas_in(port: int) -> float:
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 120
     while not holds():
         assert time.monotonic() < deadline_s, what
         time.sleep(0.02)
@@ -180,11 +180,13 @@ def test_a_dead_replica_costs_nobody_an_answer_and_is_left_out(
 ) -> None:
     patient = {"INFERENCE_TIMEOUT_MS": "5000"}
     with gateway(tmp_path, DEAD, replicas[0], **patient) as port:
+        began_s = time.monotonic()
         assert [predict(port).status for _ in range(40)] == [200] * 40
+        lasted_s = time.monotonic() - began_s
         assert replicas_in(port) == 1
         # Three until it is out, then no more than one a second.
         assert calls(port, "unreachable") == retries(port)
-        assert 3 <= retries(port) <= 10
+        assert 3 <= retries(port) <= 4 + lasted_s
 
 
 @contextmanager
@@ -330,6 +332,6 @@ def test_a_wrong_setting_stops_a_replica_before_it_listens(
 ) -> None:
     log = tmp_path / "log"
     with command("inference", log, **{"PORT": str(free_port()), **environment}) as process:
-        assert process.wait(timeout=20) == 1
+        assert process.wait(timeout=120) == 1
     assert f"refusing to start: {message}" in log.read_text()
     assert "Traceback" not in log.read_text()

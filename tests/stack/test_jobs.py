@@ -23,7 +23,7 @@ from tests import data_servers
 pytestmark = pytest.mark.stack
 
 SQUARE = [[0, 0], [10, 0], [10, 10], [0, 10]]
-WITHIN_S = 40
+WITHIN_S = 180
 
 
 def until(holds: Callable[[], bool], what: str, within_s: float = WITHIN_S) -> None:
@@ -255,7 +255,7 @@ def test_a_broker_that_is_killed_and_comes_back_empty_loses_and_doubles_nothing(
     port = free_port()
     url = f"redis://:{data_servers.QUOTED}@127.0.0.1:{port}/0"
     quick = {"JOB_RESEND_S": "1"}
-    slow = {"JOB_MS": "100", "JOB_THREADS": "2"}
+    slow = {"JOB_MS": "250", "JOB_THREADS": "2"}
     with ExitStack() as stack:
         with mortal_redis(port) as (_, first):
             front_port = stack.enter_context(front(tmp_path, database, url, **quick))
@@ -267,7 +267,7 @@ def test_a_broker_that_is_killed_and_comes_back_empty_loses_and_doubles_nothing(
             assert [submit(front_port, job).status for job in jobs[40:]] == [202] * 20
         assert len(database.results()) < 40
         stack.enter_context(mortal_redis(port))
-        until(lambda: all_done(front_port, jobs), "all are done", 90)
+        until(lambda: all_done(front_port, jobs), "all are done")
     assert database.results() == Counter(jobs)
 
 
@@ -296,7 +296,7 @@ def test_a_worker_that_is_killed_at_work_loses_and_doubles_nothing(
 ) -> None:
     jobs = names(12)
     url = redis_url.replace("/0", "/1")
-    slow = {"JOB_MS": "300", "JOB_THREADS": "2"}
+    slow = {"JOB_MS": "1000", "JOB_THREADS": "2"}
     with front(tmp_path, database, url, JOB_RESEND_S="1") as port:
         with worker(tmp_path, database, url, **slow) as first:
             assert [submit(port, job).status for job in jobs] == [202] * len(jobs)
@@ -304,7 +304,7 @@ def test_a_worker_that_is_killed_at_work_loses_and_doubles_nothing(
             first.send_signal(signal.SIGKILL)
             first.wait()
         assert len(database.results()) < len(jobs)
-        with worker(tmp_path, database, url, **slow):
+        with worker(tmp_path, database, url):
             until(lambda: all_done(port, jobs), "all are done")
     assert database.results() == Counter(jobs)
 
@@ -419,6 +419,6 @@ def test_a_wrong_setting_stops_it_before_it_listens(
         "REDIS_URL": "redis://127.0.0.1:9/0",
     }
     with command(module, log, **{**right, **environment}) as process:
-        assert process.wait(timeout=30) == 1
+        assert process.wait(timeout=120) == 1
     assert f"refusing to start: {message}" in log.read_text()
     assert "Traceback" not in log.read_text()

@@ -26,7 +26,7 @@ from tests.real import eventually
 
 pytestmark = pytest.mark.stack
 
-ANSWER_WITHIN_S = 20.0
+ANSWER_WITHIN_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def all_written_once(stack: StackDescriptor, acknowledged: set[str], prefix: str
 
 def test_no_acknowledged_order_is_lost_with_a_broker(stack: StackDescriptor) -> None:
     stop = importlib.import_module("harness.faults.stop")
-    eventually(lambda: taken(stack, "broker-first"), "the gateway has found Kafka", patience_s=60)
+    eventually(lambda: taken(stack, "broker-first"), "the gateway has found Kafka")
     acknowledged = {f"broker-{n}" for n in range(10) if taken(stack, f"broker-{n}")}
     assert acknowledged
     done = stop.inject("kafka-2")
@@ -124,7 +124,7 @@ def test_a_fault_is_proven_and_healed_and_the_order_after_it_is_written(
     (healed,) = fault.heal(target)
     assert healed["proof"]
     order_id = f"{kind}-{target}"
-    eventually(lambda: taken(stack, order_id), "an order is taken", patience_s=60)
+    eventually(lambda: taken(stack, order_id), "an order is taken")
     all_written_once(stack, {order_id}, order_id)
 
 
@@ -156,7 +156,7 @@ def test_a_run_that_needs_less_attaches_and_one_that_needs_other_things_is_refus
 def told(stack: StackDescriptor, command: bytes) -> bytes:
     """What Redis answers to a command."""
     host, _, port = urlsplit(stack.services["redis"].url).netloc.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(command + b"\r\n")
         return connection.recv(1000)
 

@@ -217,7 +217,7 @@ def test_recover_heals_what_a_killed_injector_left(
     started = time.monotonic()
     done = harness("recover")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 60
     assert words in log.read(left).heal_proof
     assert health(stack).answered
 
@@ -227,7 +227,7 @@ def test_the_guardian_heals_when_a_plain_injector_is_killed(
 ) -> None:
     monkeypatch.delenv("HARNESS_RUN_ID")
     killed_injector("stop")
-    eventually(lambda: not log.snapshot().open, "the guardian has healed", 15)
+    eventually(lambda: not log.snapshot().open, "the guardian has healed")
     assert health(stack).answered
 
 
@@ -254,7 +254,7 @@ def test_recover_waits_for_a_service_that_is_slow_to_start(
         starting = eventually(lambda: status(stack).pid, "a new process")
         os.kill(starting, signal.SIGSTOP)
         slow_until = time.monotonic() + 6  # longer than a service that is up is waited for
-        eventually(lambda: time.monotonic() > slow_until, "slow enough", 20)
+        eventually(lambda: time.monotonic() > slow_until, "slow enough")
         os.kill(starting, signal.SIGCONT)
 
     slowness = threading.Thread(target=be_slow)

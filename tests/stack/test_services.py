@@ -213,7 +213,7 @@ def test_the_breaker_opens_after_five_failures_and_closes_by_itself(tmp_path: Pa
 def ask_until(port: int, mark: str) -> list[Answer]:
     """Ask until an answer carries the mark, and return all answers."""
     answers = [ask(port, "/assistant", {"prompt": "x"})]
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 120
     while answers[-1].degraded != mark:
         assert time.monotonic() < deadline_s
         answers.append(ask(port, "/assistant", {"prompt": "x"}))
@@ -256,17 +256,17 @@ def test_defect_leak_keeps_50_kb_of_each_request(tmp_path: Path) -> None:
 
 
 def test_defect_stall_freezes_everybody_once(tmp_path: Path) -> None:
-    stall = {"DEFECTS": "stall", "STALL_AT_REQUEST": "2", "STALL_S": "1"}
+    stall = {"DEFECTS": "stall", "STALL_AT_REQUEST": "2", "STALL_S": "3"}
     with gateway(tmp_path, DEAD, **stall) as port:
         assert ask(port, "/recommendations/u1").status == 200
         stalled = threading.Thread(target=ask, args=(port, "/recommendations/u1"))
         started_s = time.monotonic()
         stalled.start()
         stalled.join()
-        assert time.monotonic() - started_s >= 1
+        assert time.monotonic() - started_s >= 3
         started_s = time.monotonic()
         assert ask(port, "/recommendations/u1").status == 200
-        assert time.monotonic() - started_s < 1
+        assert time.monotonic() - started_s < 3
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def test_a_wrong_setting_stops_a_service_before_it_listens(
 ) -> None:
     log = tmp_path / "log"
     with command(module, log, **{"PORT": str(free_port()), **environment}) as process:
-        assert process.wait(timeout=20) == 1
+        assert process.wait(timeout=120) == 1
     assert f"refusing to start: {message}" in log.read_text()
     assert "Traceback" not in log.read_text()
 
@@ -299,7 +299,7 @@ def test_sigterm_ends_a_service_in_good_order(tmp_path: Path, module: str) -> No
     with command(module, tmp_path / "log", PORT=str(port), **urls) as process:
         wait_until_well(port)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
 
 
 def test_sigterm_does_not_wait_for_a_request_that_hangs(tmp_path: Path) -> None:
@@ -317,8 +317,8 @@ def test_sigterm_does_not_wait_for_a_request_that_hangs(tmp_path: Path) -> None:
             asking.start()
             wait_for_call(llm)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=10) == 0
-            asking.join(timeout=10)
+            assert process.wait(timeout=60) == 0
+            asking.join(timeout=60)
 
 
 def ask_and_lose(port: int) -> None:
@@ -327,14 +327,14 @@ def ask_and_lose(port: int) -> None:
 
 
 def wait_for_call(llm: Llm) -> None:
-    deadline_s = time.monotonic() + 10
+    deadline_s = time.monotonic() + 120
     while not llm.calls:
         assert time.monotonic() < deadline_s
         time.sleep(0.01)
 
 
 def wait_until_well(port: int) -> None:
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + 120
     while True:
         try:
             if ask(port, "/healthz").status == 200:

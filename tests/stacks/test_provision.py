@@ -181,7 +181,7 @@ def test_libraries_are_unpacked_beside_the_program_that_needs_them(
     )
     server = provide("redis-server")
     assert (server.path, server.version) == (cached(tmp_path, "redis-server"), "7.0.15")
-    said = run([str(server.path)], timeout_s=5)
+    said = run([str(server.path)], timeout_s=60)
     folder = server.path.parent / ".." / "lib" / "x86_64-linux-gnu"
     assert said.strip().endswith(f"from {folder}")
 
@@ -261,7 +261,7 @@ def test_two_at_once_fetch_once(path_folder: Path) -> None:
     for each in both:
         each.start()
     for each in both:
-        each.join(timeout=30)
+        each.join(timeout=120)
     assert versions == ["2.12.0", "2.12.0"]
     assert runs(go) == 1
 
