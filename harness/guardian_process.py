@@ -13,7 +13,7 @@ from harness.handed_on import handed_on
 
 READY = b"ready\n"
 FAREWELL = b"bye\n"
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 30.0  # a busy machine takes seconds to start a Python
 END_TIMEOUT_S = 20.0
 
 
