@@ -63,6 +63,7 @@ def stack(
     real.write_descriptor(toxiproxy.descriptor())
     monkeypatch.setenv("HARNESS_RUN_ID", "run-1")
     monkeypatch.setenv("HARNESS_EPOCH", "0")
+    real.allow_slowness(monkeypatch)
     sessions.session.cache_clear()
     yield toxiproxy
     sessions.session.cache_clear()

@@ -7,7 +7,9 @@ sleeping where there is something to look at.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+import pytest
 import requests
 
 from harness.descriptor import Edge, StackDescriptor, dump
@@ -36,25 +39,37 @@ STACK = "stack-of-a-test"
 PATIENCE_S = 120.0
 #: More than will ever test at the same time; each takes ports of its own.
 WORKERS = 8
+#: Below those that embedded stacks take, and those that outgoing connections get.
+OWN_PORTS = range(10_000, ports.SAFE_PORTS.start)
 
 T = TypeVar("T")
 
+#: How long kinds of faults wait for a target that is well, each by a constant of this name.
+BEFORE = ("http", "containers", "toxiproxy", "processes")
 
-_given: set[int] = set()
+
+def allow_slowness(patch: pytest.MonkeyPatch) -> None:
+    """What answers within seconds counts as well: on a busy machine it is."""
+    for kind in BEFORE:
+        module = importlib.import_module(f"harness.faults.{kind}")
+        patch.setattr(module, "BEFORE_TIMEOUT_S", 4.0)
 
 
 def free_port() -> int:
     """A port that nobody listens on, and that stays free until it is used.
 
-    No outgoing connection gets it, no other worker of the tests, and no other test of this one.
+    No outgoing connection gets it, no embedded stack, no other worker of the tests, and no other
+    test of this one.
     """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
     while True:
-        port = ports.choose(["a server"], {})["a server"]
-        # By twos: of the ports that the system gives out itself, it prefers the odd ones.
-        if port // 2 % WORKERS == worker % WORKERS and port not in _given:
+        port = random.choice(OWN_PORTS[worker::WORKERS])
+        if port not in _given and ports.is_free(port):
             _given.add(port)
             return port
+
+
+_given: set[int] = set()
 
 
 def eventually(get: Callable[[], T], what: str, patience_s: float = PATIENCE_S) -> T:
@@ -64,6 +79,20 @@ def eventually(get: Callable[[], T], what: str, patience_s: float = PATIENCE_S) 
         assert time.monotonic() < deadline, f"not within {patience_s:g} s: {what}"
         time.sleep(0.01)
     return value
+
+
+def children(words: str) -> list[psutil.Process]:
+    """Children of this process with words in their command line.
+
+    Others may be there, too, of tests that came before: some that end just now, or are dead and
+    not waited for yet.
+    """
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if words in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 class _Quiet(BaseHTTPRequestHandler):

@@ -59,6 +59,7 @@ def stack(own_state: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Toxiproxy
         write_descriptor(server.descriptor())
         monkeypatch.setenv("HARNESS_RUN_ID", "run-1")
         monkeypatch.setenv("HARNESS_EPOCH", "0")
+        real.allow_slowness(monkeypatch)
         sessions.session.cache_clear()
         try:
             yield server

@@ -452,7 +452,7 @@ def test_callers_that_bypass_the_proxy_are_a_note_in_the_proof(
 def _proof_after_hold(log: UndoLog, act: Any) -> str:
     timer = threading.Timer(0.5, act)
     timer.start()
-    faults.hold(1.2)
+    faults.hold(2.5)
     timer.join()
     (entry,) = log.snapshot().open
     assert entry.state is State.PROVEN

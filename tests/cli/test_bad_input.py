@@ -68,10 +68,11 @@ class Place:
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 state = (process / "environ").read_bytes()
+                command = (process / "cmdline").read_text().replace("\0", " ")
             except OSError:
-                continue
+                continue  # it has just ended
             if str(self.folder / "tmp").encode() in state:
-                found.append((process / "cmdline").read_text().replace("\0", " "))
+                found.append(command)
         return found
 
 

@@ -23,7 +23,7 @@ from harness.files import project_root
 from harness.stacks.compose import ComposeStack
 from harness.toxiproxy import Toxiproxy
 from harness.undo import UndoLog
-from tests.real import eventually, free_port
+from tests.real import allow_slowness, eventually, free_port
 
 PYTHON, REDIS = "python:3.11-slim", "redis:7"
 TOXIPROXY = "ghcr.io/shopify/toxiproxy:2.12.0"
@@ -110,6 +110,7 @@ def belong_to_a_run(stack: StackDescriptor, patch: pytest.MonkeyPatch) -> UndoLo
     patch.setenv("HARNESS_STACK", stack.id)
     patch.setenv("HARNESS_RUN_ID", "run-1")
     patch.setenv("HARNESS_EPOCH", str(log.epoch()))
+    allow_slowness(patch)
     sessions.session.cache_clear()
     return log
 

@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from harness.files import project_root
-from harness.stacks import ports
 from harness.toxiproxy import Toxiproxy
+from tests.real import free_port
 
 pytestmark = pytest.mark.compose
 
@@ -108,7 +108,7 @@ def platform() -> Iterator[Platform]:
     if not engine_answers():
         pytest.skip("no container engine with Compose v2 answers")
     project = f"harness-test-{token_hex(3)}"
-    environment = {f"{n}_PORT": str(port) for n, port in ports.choose(PORTS, {}).items()}
+    environment = {f"{name}_PORT": str(free_port()) for name in PORTS}
     platform = Platform(project, environment)
     environment["ORDERS_WORKER_PORTS"] = "0"  # three free ones
     try:

@@ -14,7 +14,6 @@ from typing import Any
 
 import msgpack
 import numpy as np
-import psutil
 import pytest
 import zmq
 
@@ -28,7 +27,7 @@ from harness.offered import LoadMaster
 from harness.samples import Kind, outcome_counts
 from tests.load.joined import PATIENCE_S, Relay, Waiting, Worker, joining, plain_worker
 from tests.load.site import LATE_S, Site, answer, planned, requests, spec
-from tests.real import eventually, free_port
+from tests.real import children, eventually, free_port
 
 Join = Callable[..., Worker]
 Wait = Callable[..., Waiting]
@@ -152,7 +151,7 @@ def test_workers_do_not_outlive_a_killed_master(site: Site, wait: Wait, join: Jo
     workers = [join(load.master()) for _ in range(2)]
     load.zero()
     eventually(lambda: site.seen >= 5, "they are sending")
-    (master,) = [p for p in psutil.Process().children() if "--master" in p.cmdline()]
+    (master,) = children(" --master ")
     master.kill()
     killed_at = time.monotonic()
     assert [worker.ended() for worker in workers] == [ExitCode.ERROR, ExitCode.ERROR]

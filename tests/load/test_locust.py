@@ -38,7 +38,7 @@ from tests.load.site import (
     said_at_the_end,
     truncated,
 )
-from tests.real import eventually, free_port
+from tests.real import children, eventually, free_port
 
 
 def test_the_schedule_is_kept(site: Site, url: str, start: Callable[..., LocustLoad]) -> None:
@@ -250,7 +250,7 @@ def test_proxies_of_the_environment_see_nothing(
 
 
 def locust_children() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if "locust" in " ".join(p.cmdline())]
+    return children("locust")
 
 
 def test_a_killed_generator_is_said_and_its_records_are_not_whole(
@@ -275,8 +275,8 @@ def test_stop_leaves_no_process_and_may_be_asked_for_twice(
 ) -> None:
     load = start()
     load.start(url)
-    children = locust_children()
-    family = [*children, *(g for c in children for g in c.children(recursive=True))]
+    workers = locust_children()
+    family = [*workers, *(g for w in workers for g in w.children(recursive=True))]
     load.stop()
     load.stop()
     _, alive = psutil.wait_procs(family, timeout=60)

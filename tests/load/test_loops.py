@@ -25,7 +25,7 @@ from harness.load.locust import SILENT_S, LocustLoad, stored_samples
 from harness.redaction import redactor
 from harness.samples import Kind, LoadSamples, latency_s, outcome_counts
 from tests.load.site import Site, answer, of, planned, play, requests, spec
-from tests.real import eventually
+from tests.real import children, eventually
 
 Start = Callable[..., LocustLoad]
 
@@ -191,8 +191,7 @@ def test_a_recording_is_replayed_at_its_instants(url: str, start: Start, tmp_pat
 
 
 def workers() -> list[psutil.Process]:
-    mine = psutil.Process().children()
-    return [p for p in mine if "harness.load.child" in " ".join(p.cmdline())]
+    return children("harness.load.child")
 
 
 def test_workers_share_the_plan_and_their_phases_interleave(

@@ -14,6 +14,7 @@ from harness.descriptor import StackDescriptor
 from harness.faults import session as sessions
 from harness.files import project_root
 from harness.undo import UndoLog
+from tests.real import allow_slowness
 
 SERVICE = "recommender"
 
@@ -24,6 +25,7 @@ def belong_to_a_run(stack: StackDescriptor, patch: pytest.MonkeyPatch) -> UndoLo
     patch.setenv("HARNESS_STACK", stack.id)
     patch.setenv("HARNESS_RUN_ID", "run-1")
     patch.setenv("HARNESS_EPOCH", str(log.epoch()))
+    allow_slowness(patch)
     sessions.session.cache_clear()
     return log
 

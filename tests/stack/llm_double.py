@@ -1,5 +1,6 @@
 """An LLM that misbehaves in a chosen way: what the built-in one never does by itself."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -38,17 +39,20 @@ class Llm:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
-            connection.settimeout(5)
-            received = b""
-            while b"\r\n\r\n" not in received and (more := connection.recv(65_536)):
-                received += more
-            self.calls += 1
-            connection.sendall(self.answer)
-            if self.hang:
-                self.open.append(connection)
-            else:
-                connection.shutdown(socket.SHUT_WR)
-                connection.close()
+            self.open.append(connection)
+            with contextlib.suppress(OSError):  # the caller may have given up already
+                self._converse(connection)
+
+    def _converse(self, connection: socket.socket) -> None:
+        connection.settimeout(60)
+        received = b""
+        while b"\r\n\r\n" not in received and (more := connection.recv(65_536)):
+            received += more
+        self.calls += 1
+        connection.sendall(self.answer)
+        if not self.hang:
+            connection.shutdown(socket.SHUT_WR)
+            connection.close()
 
 
 @contextmanager
@@ -61,6 +65,6 @@ def llm_that_sends(answer: bytes, hang: bool = False) -> Iterator[Llm]:
     finally:
         llm.listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
         llm.listener.close()
-        thread.join(timeout=5)
+        thread.join(timeout=70)
         for connection in llm.open:
             connection.close()

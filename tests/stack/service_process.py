@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.files import project_root
-from harness.stacks import ports
 from harness.stacks.provision import python_for_services
+from tests import real
 
 START_LIMIT_S = 120.0
 
@@ -61,7 +61,7 @@ def is_well(port: int) -> bool:
 
 
 def free_port() -> int:
-    return ports.choose(["service"], {})["service"]
+    return real.free_port()
 
 
 def command(module: str, log: Path, **environment: str) -> subprocess.Popen[bytes]:

@@ -14,6 +14,8 @@ from services.redis_store import RedisStore
 from services.reservations import Left, NotReservedError, Reservations, Shelf
 from services.upstream import UpstreamError
 
+PATIENCE_S = 2.0  # of a service on a machine that is busy
+
 
 class Desk:
     """Gateway and worker in one, without Kafka between them."""
@@ -21,8 +23,8 @@ class Desk:
     def __init__(self, redis_url: str, dsn: str, ttl_s: float, careless: bool) -> None:
         self.dsn = dsn
         self.overdraw = careless
-        self.reservations = Reservations(RedisStore("desk", redis_url), ttl_s, careless)
-        self.shelf = Shelf(RedisStore("desk", redis_url), ttl_s)
+        self.reservations = Reservations(RedisStore("desk", redis_url, PATIENCE_S), ttl_s, careless)
+        self.shelf = Shelf(RedisStore("desk", redis_url, PATIENCE_S), ttl_s)
 
     async def hold(self, order_id: str, item: str, quantity: int) -> object:
         try:

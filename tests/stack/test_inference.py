@@ -229,7 +229,7 @@ def test_a_replica_that_hangs_costs_one_limit_and_then_nothing(
 ) -> None:
     with (
         llm_that_sends(b"", hang=True) as silent,
-        gateway(tmp_path, silent.port, replicas[0], INFERENCE_TIMEOUT_MS="500") as port,
+        gateway(tmp_path, silent.port, replicas[0], INFERENCE_TIMEOUT_MS="1500") as port,
     ):
         assert [predict(port).status for _ in range(20)] == [200] * 20
         assert replicas_in(port) == 1
@@ -249,10 +249,11 @@ def test_a_replica_that_hangs_costs_one_limit_and_then_nothing(
 def test_without_a_replica_that_answers_users_are_told_so_after_two_calls(
     tmp_path: Path, answer: bytes, hang: bool, status: int, mark: str
 ) -> None:
+    limit_ms = "250" if hang else "5000"
     with (
         llm_that_sends(answer, hang) as first,
         llm_that_sends(answer, hang) as second,
-        gateway(tmp_path, first.port, second.port) as port,
+        gateway(tmp_path, first.port, second.port, INFERENCE_TIMEOUT_MS=limit_ms) as port,
     ):
         told = predict(port)
         assert (told.status, json.loads(told.body)) == (status, {"error": mark})

@@ -367,7 +367,11 @@ def test_a_chosen_port_that_somebody_takes_is_replaced_once(
         said: list[str] = []
         stack = own_stack.up(progress=said.append)
     assert any("taken by somebody else" in line for line in said)
-    assert ask(port_of(stack.base_url), "/recommendations/u1").degraded == ""
+    eventually(
+        lambda: ask(port_of(stack.base_url), "/recommendations/u1").degraded,
+        lambda mark: not mark,
+        "all is well",
+    )
 
 
 def test_a_long_state_path_gets_a_short_socket(

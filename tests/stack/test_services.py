@@ -27,11 +27,12 @@ def metric(port: int, line: str) -> float:
 
 @contextmanager
 def gateway(folder: Path, llm_port: int, recommender_port: int = 9, **extra: str) -> Iterator[int]:
+    patient = {"LLM_TIMEOUT_MS": "2000", "RECOMMENDER_TIMEOUT_MS": "5000"}
     urls = {
         "LLM_URL": f"http://127.0.0.1:{llm_port}",
         "RECOMMENDER_URL": f"http://127.0.0.1:{recommender_port}",
     }
-    with service("gateway", folder, **urls, **extra) as port:
+    with service("gateway", folder, **{**patient, **urls, **extra}) as port:
         yield port
 
 
@@ -202,7 +203,8 @@ def test_without_fallback_a_stream_that_breaks_off_ends_in_an_error(
 
 
 def test_the_breaker_opens_after_five_failures_and_closes_by_itself(tmp_path: Path) -> None:
-    with llm_that_sends(b"", hang=True) as llm, gateway(tmp_path, llm.port) as port:
+    quick = {"LLM_TIMEOUT_MS": "250"}
+    with llm_that_sends(b"", hang=True) as llm, gateway(tmp_path, llm.port, **quick) as port:
         reasons = [answer.degraded for answer in ask_until(port, "llm-breaker-open")]
         assert reasons[:5] == ["llm-timeout"] * 5
         assert llm.calls == len(reasons) - 1  # the last one did not reach the LLM

@@ -22,7 +22,7 @@ from tests.real import eventually
 
 pytestmark = pytest.mark.stack
 
-TTL_S = 1.0
+TTL_S = 3.0
 NOBODY = "redis://127.0.0.1:9/0"
 UNKNOWN = ["stock-unknown", 503]
 UNREACHABLE = ["stock-unreachable", 503]
