@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from harness import evidence as kinds
 from harness.arrivals import constant
@@ -40,9 +40,15 @@ from harness.slis import Series, Sli
 from harness.timeline import LOAD_STARTED, LOAD_STOPPING, RECOVERY_ENDED, phases
 from harness.verdict import judge_run
 
-# The same examples each time, and no deadline: other work shares the machine.
+# The same examples each time, and no limit of time for them: other work shares the machine.
 PROFILE = "harness"
-settings.register_profile(PROFILE, deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    PROFILE,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile(PROFILE)
 
 ZERO = 1_700_000_000.0  #: start of the load, seconds since the epoch

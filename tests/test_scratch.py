@@ -26,7 +26,7 @@ def left() -> list[str]:
 
 def abandoned() -> None:
     """One whose process has ended without removing it."""
-    subprocess.run([sys.executable, "-c", MAKER], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", MAKER], check=True, timeout=120)
 
 
 def test_nobody_else_may_enter(tmp_path: Path) -> None:

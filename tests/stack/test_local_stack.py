@@ -326,7 +326,7 @@ def test_a_service_that_cannot_start_brings_everything_down_again(own_stack: Loc
     assert "refusing to start: STALL_S is 'long'" in str(failure.value)
     assert "recommender is healthy." in said
     assert own_stack.status() is None
-    assert left_by(own_stack) == []
+    eventually(lambda: left_by(own_stack), lambda left: not left, "everything gone")
 
 
 def left_by(stack: LocalStack) -> list[str]:
@@ -412,7 +412,7 @@ def test_a_start_that_is_interrupted_leaves_nothing_running(own_stack: LocalStac
 
     with pytest.raises(KeyboardInterrupt):
         own_stack.up(progress=interrupt)
-    assert left_by(own_stack) == []
+    eventually(lambda: left_by(own_stack), lambda left: not left, "everything gone")
 
 
 def test_the_supervisor_records_what_happened(stack: StackDescriptor) -> None:

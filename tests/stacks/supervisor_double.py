@@ -22,7 +22,7 @@ def supervisor_that_says(address: Path, reply: bytes) -> Iterator[list[bytes]]:
                 except OSError:
                     return
                 with connection:
-                    connection.settimeout(5)
+                    connection.settimeout(60)
                     with connection.makefile("rb") as lines:
                         requests.append(lines.readline())
                     connection.sendall(reply)
@@ -33,4 +33,4 @@ def supervisor_that_says(address: Path, reply: bytes) -> Iterator[list[bytes]]:
             yield requests
         finally:
             listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
-            thread.join(timeout=5)
+            thread.join(timeout=70)

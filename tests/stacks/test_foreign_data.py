@@ -53,4 +53,4 @@ def test_who_still_works_there_is_ended(tmp_path: Path) -> None:
     assert data is not None
     with subprocess.Popen(["sleep", "60"], cwd=data.path.parent) as process:
         foreign_data.remove(tmp_path)
-        assert process.wait(timeout=10) < 0
+        assert process.wait(timeout=60) < 0
