@@ -30,7 +30,7 @@ from _proxied import quantile
 
 PROMISE_S = 15.0
 VICTIMS = ("run", "all")
-PROVEN_WITHIN_S, BACK_WITHIN_S, ASK_TIMEOUT_S = 180.0, 120.0, 30.0
+PROVEN_WITHIN_S, BACK_WITHIN_S, ASK_TIMEOUT_S = 300.0, 300.0, 120.0
 HOLD, POLL_S = "120s", 0.05
 GUARDS = """\
 [guards]

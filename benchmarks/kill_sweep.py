@@ -44,6 +44,7 @@ HOLD_S = 0.4
 POLL_S = 0.02
 AT_ONCE = ("kill", "restart")  # kinds without a hold
 GLANCE_EVERY_S = 0.1
+GONE_WITHIN_S, CLEAN_WITHIN_S = 120.0, 5.0  # for what is late, which is no less said
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ class Judged:
         if now != self.before:
             differs = {k: (v, now[k]) for k, v in self.before.items() if v != now[k]}
             return f"the stack differs: {differs}"
-        if left := self.around.left(2.0):
+        if left := self.around.left(CLEAN_WITHIN_S):
             return left
         promised = RECOVER_PROMISE_S if recover_s is not None else GUARDIAN_PROMISE_S
         took = seconds if recover_s is None else recover_s
@@ -260,7 +261,7 @@ class Played:
     def _kill(self, injector: subprocess.Popen[str]) -> tuple[float, bool]:
         """When, by the wall clock, and whether the fault was on at that moment."""
         if self.case.point:
-            active = self._watch(injector, 60)
+            active = self._watch(injector, 180)
             at = time.time()
             if injector.returncode != -signal.SIGKILL:
                 raise MissedError(f"ended with {injector.returncode} before it was killed")
@@ -287,10 +288,10 @@ class Played:
 
     def _wait_for_healing(self, injector: subprocess.Popen[str]) -> tuple[str, float | None, str]:
         """Who healed, how long `harness recover` took, and what went wrong."""
-        injector.wait(60)
+        injector.wait(180)
         if self.case.victim == "guardian":
             return "injector", None, ""
-        if not self._guardian_gone(GUARDIAN_PROMISE_S + 5):
+        if not self._guardian_gone(GONE_WITHIN_S):
             return "guardian", None, "the guardian did not end"
         if self.case.victim == "injector":
             return "guardian", None, ""
@@ -322,7 +323,7 @@ def recovered(environment: Mapping[str, str]) -> tuple[float, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=180,
     )
     took = time.monotonic() - started
     return took, "" if done.returncode == 0 else f"recover: {done.returncode} {done.stdout.strip()}"
@@ -393,7 +394,7 @@ def _played(case: Case, on: Witnessed, tries: int = 3) -> Ended:
             subprocess.run(
                 [sys.executable, "-m", "harness", "recover"],
                 stdout=subprocess.DEVNULL,
-                timeout=60,
+                timeout=180,
                 check=True,
             )
     return Ended(case.id, case.group, "", 0.0, active=False, problem=f"{MISSED}: {problem}")
