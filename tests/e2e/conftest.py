@@ -103,7 +103,8 @@ class Command:
         deadline = time.monotonic() + PATIENCE_S
         path = self.folder / "latest" / "events.jsonl"
         while time.monotonic() < deadline:
-            lines = path.read_text().splitlines() if path.exists() else []
+            text = path.read_text() if path.exists() else ""
+            lines = text.rpartition("\n")[0].splitlines()  # the last may be half written
             for line in lines:
                 if wanted(event := json.loads(line)):
                     return event
