@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent / "foreign"
 SCENARIO, PROJECT = FOLDER / "redis-pauses.yaml", FOLDER / "project"
 LONGEST_SCENARIO = 25
 BUILD_TIMEOUT_S, UP_TIMEOUT_S, RUN_TIMEOUT_S = 600, 300, 600
-TRIES = 4  # of a run on a machine that may be busy with other things
+TRIES = 2  # of a run on a machine that may be busy with other things
 #: Redis has no published port, and is asked at the address that the engine gave its container.
 GUARDS = """\
 [guards]

@@ -15,7 +15,7 @@ from tests.compose.project import container
 
 pytestmark = pytest.mark.compose
 
-TRIES = 4  # of a run on a machine that may be busy with other things
+TRIES = 2  # of a run on a machine that may be busy with other things
 
 SCENARIO = """\
 version: 1

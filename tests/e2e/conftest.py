@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 300.0
-TRIES = 4  # of a run on a machine that may be busy with other things
+TRIES = 2  # of a run on a machine that may be busy with other things
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
