@@ -12,6 +12,8 @@ DEMO_ARGS ?=
 LOCK_ARGS ?=
 BENCH ?= [!_]*
 MATRIX_ARGS ?=
+# What `load.inside` takes when a scenario names no image.
+IMAGE ?= reliability-harness:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' harness/__init__.py)
 
 # Exact versions with their hashes, and no download addresses.
 COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 \
@@ -19,7 +21,7 @@ COMPILE = uv pip compile --universal --generate-hashes --python-version 3.11 \
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo compose-demo test check bench scenario-matrix lock setup environments clean
+.PHONY: help demo compose-demo test check bench scenario-matrix image lock setup environments clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -58,9 +60,13 @@ bench: setup ## every benchmark, one after the other (BENCH=name for one)
 scenario-matrix: setup ## scenarios with every planted defect (MATRIX_ARGS="--list")
 	$(PYTHON) -m scripts.scenario_matrix $(MATRIX_ARGS)
 
-lock: ## write both lock files anew (LOCK_ARGS=--upgrade for newer versions)
+image: ## this project as a container image, for load from inside a cluster (IMAGE=name:tag)
+	docker build --tag $(IMAGE) .
+
+lock: ## write the lock files anew (LOCK_ARGS=--upgrade for newer versions)
 	@uv --version >/dev/null 2>&1 || { echo "make lock needs uv: pip install uv" >&2; exit 2; }
 	$(COMPILE) --group dev --all-extras -o requirements.lock pyproject.toml
+	$(COMPILE) -c requirements.lock -o requirements.image.lock pyproject.toml
 	$(COMPILE) -o stack/requirements.lock stack/requirements.in
 
 setup: ## Python environments and servers, as all of these do by themselves

@@ -23,6 +23,7 @@ from harness.files import write_durably
 from harness.handed_on import handed_on
 from harness.model import HYPOTHESIS, Activity, FaultSpec, Scenario
 from harness.offspring import end_offspring, marked
+from harness.project_file import PROJECT
 from harness.redacted_log import RedactedLog
 from harness.redaction import REDACTED, Redactor
 
@@ -66,6 +67,7 @@ class ChaosToolkit:
         self._folder = folder
         self._run_id = run_id
         self._arguments = scenario.arguments
+        self._root = root
         self._process: subprocess.Popen[bytes] | None = None
         self._path = folder / EXPERIMENT
         if scenario.experiment is not None:
@@ -84,6 +86,14 @@ class ChaosToolkit:
             InvalidError: A fault does not say what it is injected into.
         """
         return experiment.targets(experiment.steps(self._experiment, self._values()))
+
+    def widths(self, pods: Mapping[str, int]) -> dict[str, int]:
+        """How much of a stack with so many pods of each service each target stands for."""
+        return experiment.widths(experiment.steps(self._experiment, self._values()), pods)
+
+    def everywhere(self) -> tuple[str, ...]:
+        """Targets whose faults may hit any service of the stack."""
+        return experiment.everywhere(experiment.steps(self._experiment, self._values()))
 
     def urls(self) -> dict[str, str]:
         """URLs that the experiment's HTTP activities would call, by where they stand."""
@@ -124,6 +134,7 @@ class ChaosToolkit:
             "HARNESS_STACK": stack.id,
             "HARNESS_RUN_ID": self._run_id,
             "HARNESS_EPOCH": str(epoch),
+            PROJECT: str(self._root.resolve()),
         }
         try:
             with self._log.writing() as output:
@@ -158,7 +169,7 @@ class ChaosToolkit:
         Values are handed over in a file, because arguments can be seen by everybody.
         """
         self._private = folder = scratch.make(self._folder)
-        values = {name: str(value) for name, value in self._arguments.items()}
+        values = experiment.set_by_scenario(self._experiment, self._arguments)
         for name, data in ((EXPERIMENT, self._experiment), (VARIABLES, {"configuration": values})):
             (folder / name).write_text(json.dumps(data))
         return folder

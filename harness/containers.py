@@ -26,6 +26,12 @@ LOOPBACK = "127.0.0.1"
 _HERE = ("", LOOPBACK, "0.0.0.0", "::", "::1")  # noqa: S104 - where a port is published, not ours
 
 
+def server_of(image: str) -> str:
+    """Which of :data:`SERVERS` an image is; empty for one of the user's own."""
+    name = image.partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return name if name in SERVERS else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
     """One network that a container is attached to, with all that attaching it again takes.
@@ -88,8 +94,7 @@ class Container:
     @property
     def kind(self) -> str:
         """Which of :data:`SERVERS` it is; empty for a service of the user's own."""
-        name = self.image.partition("@")[0].rpartition("/")[2].partition(":")[0]
-        return name if name in SERVERS else ""
+        return server_of(self.image)
 
     @property
     def ips(self) -> tuple[str, ...]:

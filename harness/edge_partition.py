@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from harness import probe
+from harness import probe, toxiproxy_server
 from harness.errors import FaultError
 from harness.probe import Effect
 from harness.toxiproxy import STREAMS, Toxic, Toxiproxy
@@ -98,4 +98,4 @@ def _toxics(arguments: Arguments) -> list[tuple[str, str]]:
 def _server_is_gone(arguments: Arguments) -> bool:
     places = [arguments["api"].partition("://")[2]]
     places += [edge.listen for edge in load(arguments["edges"])]
-    return all(probe.refuses(place) for place in places)
+    return toxiproxy_server.is_gone(arguments, places)

@@ -95,6 +95,10 @@ class FaultError(HarnessError):
     """A fault could not be injected, proven or healed."""
 
 
+class RefusedError(FaultError):
+    """A change was refused by whom it was asked of: it was not made, and will not be."""
+
+
 class DirtyError(HarnessError):
     """Restoration is not proven: a fault may still be active."""
 

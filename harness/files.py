@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.errors import InfrastructureError, StoreError
+from harness.errors import InfrastructureError, InvalidError, StoreError
 
 LOCK_POLL_S = 0.02
 
@@ -32,6 +32,20 @@ def run_lock(stack_id: str) -> Path:
 def lever() -> Path:
     """While this file is there, no run may inject: whoever put it there wrote why into it."""
     return state_home() / "lever"
+
+
+def refuse_pulled_lever() -> None:
+    """See that nobody has pulled the lever.
+
+    Raises:
+        InvalidError: Somebody has; the message says why.
+    """
+    path = lever()
+    if path.exists():
+        raise InvalidError(
+            f"The lever {path} is pulled: {path.read_text(errors='replace').strip()[:200]}",
+            "Nothing may be injected until somebody removes that file.",
+        )
 
 
 def project_root() -> Path:

@@ -7,17 +7,15 @@ limit wins.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from harness.descriptor import StackDescriptor
 from harness.errors import InvalidError
 from harness.model import Quantity, Scenario, Unit
 from harness.reach import called_hosts, host_of, is_loopback, looks_like_production
-from harness.units import parse_quantity, parse_rate_per_s, show_quantity
+from harness.units import show_quantity
 
 FILE = "harness.toml"
 LOCAL = "local"
@@ -26,8 +24,9 @@ DEFAULT_MAX_TARGETS = 1
 NAMED = {"projects": "project", "contexts": "context", "namespaces": "namespace"}
 #: The options without which nobody knows what a driver would touch.
 REQUIRED = {"compose": ("project",), "kubernetes": ("context", "namespace")}
-KEYS = ("stacks", *NAMED, "hosts", "max_targets", "max_share", "max_rate")
-_WILDCARDS = "*?"
+KEYS = ("stacks", *NAMED, "clusters", "hosts", "max_targets", "max_share", "max_rate")
+UID_BY = "`kubectl get namespace kube-system -o jsonpath={.metadata.uid}` says that of a cluster."
+NO_WIDTHS: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +38,8 @@ class Guards:
         projects: Compose projects; names, or patterns with ``*`` and ``?``.
         contexts: Kubernetes contexts, likewise.
         namespaces: Kubernetes namespaces, likewise.
+        clusters: Uids of Kubernetes clusters (of ``kube-system``); None allows every one that
+            an allowed context leads to.
         hosts: Hosts that load and queries may go to, likewise. Loopback needs no entry,
             except for the driver ``external``: a tunnel may begin there.
         max_targets: Services and edges that one run may break.
@@ -50,6 +51,7 @@ class Guards:
     projects: tuple[str, ...] = ()
     contexts: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
+    clusters: tuple[str, ...] | None = None
     hosts: tuple[str, ...] = ()
     max_targets: int = DEFAULT_MAX_TARGETS
     max_share: float | None = None
@@ -67,87 +69,6 @@ class Ruling:
     allows: str
     asked: str
     against: str = ""
-
-
-def parse(document: Mapping[str, Any], place: str) -> Guards:
-    """Guards from the ``[guards]`` table of a parsed ``harness.toml``.
-
-    Raises:
-        InvalidError: An unknown key or a value of the wrong kind; a guard that cannot be
-            read guards nothing, so nothing may run.
-    """
-    table = document.get("guards", {})
-    if not isinstance(table, Mapping):
-        raise InvalidError(f"{place}: guards must be a table.", f"It has {', '.join(KEYS)}.")
-    for key in table:
-        if key not in KEYS:
-            near = difflib.get_close_matches(key, KEYS, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(KEYS)}."
-            raise InvalidError(f"{place}: unknown key 'guards.{key}'.", hint)
-    targets = table.get("max_targets", DEFAULT_MAX_TARGETS)
-    if isinstance(targets, bool) or not isinstance(targets, int) or targets < 1:
-        raise InvalidError(f"{place}: guards.max_targets must be a whole number, 1 or more.")
-    return Guards(
-        stacks=_drivers(table, place),
-        projects=_names(table, "projects", place),
-        contexts=_names(table, "contexts", place),
-        namespaces=_names(table, "namespaces", place),
-        hosts=_names(table, "hosts", place),
-        max_targets=targets,
-        max_share=_share(table, place),
-        max_rate_per_s=_rate(table, place),
-    )
-
-
-def _drivers(table: Mapping[str, Any], place: str) -> tuple[str, ...]:
-    stacks = table.get("stacks", [LOCAL])
-    if not isinstance(stacks, list) or not all(isinstance(s, str) for s in stacks):
-        raise InvalidError(f"{place}: guards.stacks must be a list of drivers, such as ['local'].")
-    return tuple(stacks)
-
-
-def _names(table: Mapping[str, Any], key: str, place: str) -> tuple[str, ...]:
-    names = table.get(key, [])
-    if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-        raise InvalidError(f"{place}: guards.{key} must be a list of names, such as ['shop-test'].")
-    for name in names:
-        if not re.search(r"[^\W_]", name):
-            raise InvalidError(
-                f"{place}: guards.{key} has {name!r}, which would allow everything or nothing.",
-                "Write a name, or a pattern with a part that says what is meant: 'shop-test-*'.",
-            )
-        if key == "hosts" and re.search(r"[/@\s\\]|:\d+$", name) and name.count(":") < 2:
-            raise InvalidError(
-                f"{place}: guards.hosts has {name!r}, which is not the name of a host.",
-                "Leave out scheme, credentials, port and path: 'shop.test.example'.",
-            )
-    return tuple(names)
-
-
-def _share(table: Mapping[str, Any], place: str) -> float | None:
-    text = table.get("max_share")
-    if text is None:
-        return None
-    try:
-        quantity = parse_quantity(str(text))
-    except ValueError as error:
-        raise InvalidError(f"{place}: guards.max_share: {error}.") from error
-    if quantity.unit is not Unit.RATIO or not 0 < quantity.value <= 1:
-        raise InvalidError(
-            f"{place}: guards.max_share {text!r} must be a percentage above 0% and up to 100%, "
-            "such as '34%'."
-        )
-    return quantity.value
-
-
-def _rate(table: Mapping[str, Any], place: str) -> float | None:
-    text = table.get("max_rate")
-    if text is None:
-        return None
-    try:
-        return parse_rate_per_s(str(text))
-    except ValueError as error:
-        raise InvalidError(f"{place}: guards.max_rate: {error}.") from error
 
 
 def allows(allowed: Sequence[str], name: str) -> bool:
@@ -170,7 +91,11 @@ def _pattern(entry: str) -> str:
 
 
 def rulings(
-    guards: Guards, scenario: Scenario, targets: Sequence[str], urls: Mapping[str, str]
+    guards: Guards,
+    scenario: Scenario,
+    targets: Sequence[str],
+    urls: Mapping[str, str],
+    widths: Mapping[str, int] = NO_WIDTHS,
 ) -> tuple[Ruling, ...]:
     """What each guard says of a run, as far as its files tell; nothing was asked of anybody.
 
@@ -179,8 +104,19 @@ def rulings(
         scenario: What is to be run.
         targets: Services and edges that its faults name.
         urls: Every URL that the files name, by what it is.
+        widths: How much each target stands for, where it is more than one thing.
     """
-    driver, options = scenario.stack.driver, scenario.stack.options
+    driver = scenario.stack.driver
+    found = driver_rulings(guards, driver, scenario.stack.options)
+    found += [_host(guards, driver, what, url) for what, url in sorted(urls.items())]
+    found.append(_count(_most(guards, scenario), targets, widths))
+    if guards.max_rate_per_s is not None:
+        found.append(_rated(guards.max_rate_per_s, scenario.load.peak_per_s))
+    return tuple(found)
+
+
+def driver_rulings(guards: Guards, driver: str, options: Mapping[str, str]) -> list[Ruling]:
+    """What the guards say of a driver and of the names in its options."""
     allowed = ", ".join(guards.stacks) or "none"
     against = "" if driver in guards.stacks else f"stack {driver!r} is not allowed"
     found = [_said("stacks", allowed, driver, against)]
@@ -188,31 +124,53 @@ def rulings(
     for key, option in NAMED.items():
         if option in options or option in required:
             found.append(_named(key, getattr(guards, key), option, options.get(option)))
-    found += [_host(guards, driver, what, url) for what, url in sorted(urls.items())]
-    found.append(_count(guards, scenario, targets))
-    if guards.max_rate_per_s is not None:
-        found.append(_rated(guards.max_rate_per_s, scenario.load.peak_per_s))
-    return tuple(found)
+    return found
 
 
 def stack_rulings(
-    guards: Guards, scenario: Scenario, targets: Sequence[str], stack: StackDescriptor
+    guards: Guards,
+    scenario: Scenario,
+    targets: Sequence[str],
+    stack: StackDescriptor,
+    widths: Mapping[str, int] = NO_WIDTHS,
+    everywhere: Sequence[str] = (),
 ) -> tuple[Ruling, ...]:
-    """What the guards say of a stack whose addresses and services are known."""
-    driver = scenario.stack.driver
+    """What the guards say of a stack whose addresses and services are known.
+
+    ``everywhere`` are those of the targets that stand for every service of it.
+    """
     loaded = (scenario.load.service or "").partition(":")[0]
-    hosts = called_hosts(stack, (*targets, loaded))
-    # Who allowed the project allowed its containers, wherever the engine has put them.
-    own = frozenset(stack.addresses) if driver == "compose" else frozenset()
-    found = [
-        _host(guards, driver, what, url)
-        for what, url in sorted(hosts.items())
-        if host_of(url) not in own
-    ]
+    found = host_rulings(guards, scenario.stack.driver, stack, (*targets, loaded))
+    if widths:
+        found.append(_count(_most(guards, scenario), targets, widths))
     limits = [s for s in (guards.max_share, scenario.max_share) if s is not None]
     if limits and targets:
-        found.append(_shared(min(limits), targets, stack))
+        found.append(_shared(min(limits), targets, everywhere, stack))
     return tuple(found)
+
+
+def host_rulings(
+    guards: Guards, driver: str, stack: StackDescriptor, targets: Sequence[str]
+) -> list[Ruling]:
+    """What the guards say of the hosts of a stack that would be called for some of its parts."""
+    # Who allowed the project or namespace allowed what is in it, wherever it was put.
+    own = frozenset(stack.addresses) if driver in REQUIRED else frozenset()
+    hosts = sorted(called_hosts(stack, targets).items())
+    return [_host(guards, driver, what, url) for what, url in hosts if host_of(url) not in own]
+
+
+def blast_rulings(
+    guards: Guards,
+    stack: StackDescriptor,
+    targets: Sequence[str],
+    widths: Mapping[str, int],
+    everywhere: Sequence[str],
+) -> list[Ruling]:
+    """What the guards say of how much is broken, where no scenario narrows it."""
+    found = [_count(guards.max_targets, targets, widths)] if targets else []
+    if guards.max_share is not None and targets:
+        found.append(_shared(guards.max_share, targets, everywhere, stack))
+    return found
 
 
 def refuse(
@@ -220,24 +178,30 @@ def refuse(
     scenario: Scenario,
     targets: Sequence[str],
     urls: Mapping[str, str] | None = None,
+    widths: Mapping[str, int] = NO_WIDTHS,
 ) -> None:
     """Let a run pass or refuse it, with everything that stands against it.
 
     Raises:
         InvalidError: The run would go beyond a guard; nothing was touched.
     """
-    _refuse(scenario, rulings(guards, scenario, targets, urls or {}))
+    _refuse(scenario, rulings(guards, scenario, targets, urls or {}, widths))
 
 
 def refuse_stack(
-    guards: Guards, scenario: Scenario, targets: Sequence[str], stack: StackDescriptor
+    guards: Guards,
+    scenario: Scenario,
+    targets: Sequence[str],
+    stack: StackDescriptor,
+    widths: Mapping[str, int] = NO_WIDTHS,
+    everywhere: Sequence[str] = (),
 ) -> None:
     """Let a run touch a stack or refuse it; asked before the first call to any part of it.
 
     Raises:
         InvalidError: A part of it is beyond a guard.
     """
-    _refuse(scenario, stack_rulings(guards, scenario, targets, stack))
+    _refuse(scenario, stack_rulings(guards, scenario, targets, stack, widths, everywhere))
 
 
 def _refuse(scenario: Scenario, found: Sequence[Ruling]) -> None:
@@ -285,17 +249,21 @@ def _host(guards: Guards, driver: str, what: str, url: str) -> Ruling:
     return _said("hosts", shown, f"{what} {host}", _why_not(guards.hosts, f"{what} on host", host))
 
 
-def _count(guards: Guards, scenario: Scenario, targets: Sequence[str]) -> Ruling:
-    distinct = tuple(dict.fromkeys(targets))
+def _most(guards: Guards, scenario: Scenario) -> int:
     own = scenario.max_targets
-    limit = guards.max_targets if own is None else min(own, guards.max_targets)
-    named = ", ".join(distinct)
-    over = f"{len(distinct)} targets ({named}) are more than {limit}"
+    return guards.max_targets if own is None else min(own, guards.max_targets)
+
+
+def _count(limit: int, targets: Sequence[str], widths: Mapping[str, int]) -> Ruling:
+    distinct = tuple(dict.fromkeys(targets))
+    many = sum(widths.get(target, 1) for target in distinct)
+    named = ", ".join(f"{t} × {widths[t]}" if t in widths else t for t in distinct)
+    over = f"{many} targets ({named}) are more than {limit}"
     return Ruling(
         guard="max_targets",
         allows=str(limit),
-        asked=f"{len(distinct)}",
-        against=over if len(distinct) > limit else "",
+        asked=f"{many}",
+        against=over if many > limit else "",
     )
 
 
@@ -313,8 +281,11 @@ def _rated(limit: float, peak_per_s: float | None) -> Ruling:
     )
 
 
-def _shared(limit: float, targets: Sequence[str], stack: StackDescriptor) -> Ruling:
-    count, services = len(set(targets)), len(system_services(stack))
+def _shared(
+    limit: float, targets: Sequence[str], everywhere: Sequence[str], stack: StackDescriptor
+) -> Ruling:
+    services = len(system_services(stack))
+    count = max(len(set(targets)), services if everywhere else 0)
     shown = show_quantity(Quantity(value=limit, unit=Unit.RATIO))
     asked = f"{count} of {services} services"
     against = ""

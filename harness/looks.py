@@ -14,17 +14,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness import (
+    cluster_labelled,
+    cluster_object,
+    config_key,
     connection_slots,
     container_network,
     container_partition,
     edge_partition,
     fsync_latency,
+    node_power,
+    node_pressure,
     open_files,
+    pod_container,
+    pod_isolation,
+    pod_quota,
+    pod_stressor,
     probe,
     service_clock,
     service_container,
+    service_node,
+    service_pod,
     service_process,
     stressor,
+    workload_template,
 )
 from harness.errors import FaultError
 from harness.http_looks import HTTP_LOOKS
@@ -76,6 +88,28 @@ LOOKS: Mapping[str, Callable[[Arguments, EffectFields], Seen]] = {
     "container_gone": lambda arguments, _: Seen(*service_container.look_gone(arguments)),
     "container_paused": lambda arguments, _: Seen(*service_container.look_paused(arguments)),
     "container_down": lambda arguments, _: Seen(*service_container.look_down(arguments)),
+    "object_changed": lambda arguments, _: Seen(*cluster_object.look_changed(arguments)),
+    "object_there": lambda arguments, _: Seen(*cluster_object.look_there(arguments)),
+    "pod_gone": lambda arguments, _: Seen(*service_pod.look_gone(arguments)),
+    "pod_replaced": lambda arguments, _: Seen(*service_pod.look_replaced(arguments)),
+    "container_restarted": lambda arguments, _: Seen(*pod_container.look_restarted(arguments)),
+    "node_drained": lambda arguments, _: Seen(*service_node.look_drained(arguments)),
+    "node_down": lambda arguments, _: Seen(*node_power.look_down(arguments)),
+    "image_cannot_start": lambda arguments, _: Seen(
+        *workload_template.look_cannot_start(arguments)
+    ),
+    "template_changed": lambda arguments, _: Seen(*workload_template.look_changed(arguments)),
+    "config_changed": lambda arguments, _: Seen(*config_key.look_changed(arguments)),
+    "labelled_there": lambda arguments, _: Seen(*cluster_labelled.look_there(arguments)),
+    "quota_refuses": lambda arguments, _: Seen(*pod_quota.look_refuses(arguments)),
+    "pod_isolated": lambda arguments, _: Seen(*pod_isolation.look_cut(arguments)),
+    "pod_stressor_works": lambda arguments, effect: Seen(
+        *pod_stressor.look_works(arguments, effect)
+    ),
+    "node_under_pressure": lambda arguments, effect: Seen(
+        *node_pressure.look_works(arguments, effect)
+    ),
+    "workload_down": lambda arguments, _: Seen(*service_pod.look_down(arguments)),
     "container_disconnected": lambda arguments, _: Seen(
         *container_network.look_disconnected(arguments)
     ),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from harness.arrivals import Plan
 from harness.errors import InvalidError
@@ -32,6 +33,29 @@ class LoadMaster:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadInside:
+    """Load that comes from pods in the namespace of a Kubernetes stack.
+
+    Args:
+        image: Image of the pods; empty for this version's own.
+        join_timeout_s: How long to wait until the pods run and all workers have joined.
+        secret: Secret of the namespace with the variables that the locustfile may see; empty
+            for none.
+        nodes: Labels that a node must have to be given one of the pods.
+    """
+
+    image: str = ""
+    join_timeout_s: float = 120.0
+    secret: str = ""
+    nodes: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be waited for."""
+        if not 0 < self.join_timeout_s < math.inf:
+            raise InvalidError(f"The time to join, {self.join_timeout_s:g} s, must be above 0.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSpec:
     """Offered load: a locustfile or a list of HTTP requests, open or closed loop.
 
@@ -46,6 +70,7 @@ class LoadSpec:
         max_in_flight: Users in the pool; further arrivals wait, and the wait counts.
         workers: Load processes that share the plan.
         master: Where they join from other hosts; None when they are started on this one.
+        inside: How they run as pods beside the services; None when they do not.
     """
 
     profile: str | None
@@ -57,6 +82,7 @@ class LoadSpec:
     users: int | None = None
     workers: int = 1
     master: LoadMaster | None = None
+    inside: LoadInside | None = None
 
     def __post_init__(self) -> None:
         """Refuse a load that cannot exist."""
@@ -67,11 +93,13 @@ class LoadSpec:
             raise InvalidError(f"{self.workers} workers cannot share {crowd} users.")
         if not 0 < self.timeout_s < math.inf:
             raise InvalidError(f"The load timeout {self.timeout_s:g} s must be above 0.")
+        if self.master is not None and self.inside is not None:
+            raise InvalidError("Load workers join from other hosts or run as pods, not both.")
 
     @property
     def shared(self) -> bool:
         """Whether losing a load process would leave others sending, or a master waiting."""
-        return self.workers > 1 or self.master is not None
+        return self.workers > 1 or self.master is not None or self.inside is not None
 
     @property
     def peak_per_s(self) -> float | None:

@@ -79,6 +79,14 @@ class Chaos(Protocol):
         """Targets that the experiment's faults name."""
         ...
 
+    def widths(self, pods: Mapping[str, int]) -> dict[str, int]:
+        """How much of a stack with so many pods of each service each target stands for."""
+        ...
+
+    def everywhere(self) -> tuple[str, ...]:
+        """Targets whose faults may hit any service of the stack."""
+        ...
+
     def start(self, stack: StackDescriptor, epoch: int) -> None:
         """Start the experiment."""
         ...

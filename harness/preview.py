@@ -38,6 +38,7 @@ def preview(
     stack_id: str | None,
     stack: StackDescriptor | None,
     writes: Sequence[Mapping[str, Any]],
+    warnings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The preview of one scenario that the guards let pass.
 
@@ -49,6 +50,7 @@ def preview(
         stack_id: The stack that would be touched; None when only its driver knows.
         stack: How it was last described; None when it is not described yet.
         writes: What would be written: ``folder`` and the ``names`` in it.
+        warnings: What else somebody should know.
     """
     faults = _faults(steps, undone_by, stack)
     length = _length(scenario, steps)
@@ -69,7 +71,7 @@ def preview(
         "guards": [{"guard": r.guard, "allows": r.allows, "asked": r.asked} for r in rulings],
         "length": length,
         "unknown": _unknown(scenario, steps, faults, stack),
-        "warnings": list(undecidable(scenario)),
+        "warnings": [*undecidable(scenario), *warnings],
     }
 
 
@@ -152,7 +154,7 @@ def _load(
     return {
         "profile": load.profile,
         "http": list(load.http),
-        "base_url": entry(stack, load.service) if stack else scenario.stack.options.get("url"),
+        "base_url": _target(scenario, stack),
         "loop": "closed" if load.arrivals is None else "open",
         "arrivals": None if load.arrivals is None else show_arrivals(load.arrivals),
         "arrivals_per_s": load.peak_per_s,
@@ -160,8 +162,16 @@ def _load(
         "max_in_flight": load.max_in_flight,
         "workers": load.workers,
         "master": None if load.master is None else f"{load.master.bind}:{load.master.port}",
+        "inside": load.inside is not None,
         "arrivals_planned": _arrivals_planned(load, seconds),
     }
+
+
+def _target(scenario: Scenario, stack: StackDescriptor | None) -> str | None:
+    if stack is None:
+        return scenario.stack.options.get("url")
+    load = scenario.load
+    return entry(stack, load.service, inside=load.inside is not None)
 
 
 def _arrivals_planned(load: LoadSpec, seconds: float | None) -> int | None:

@@ -10,6 +10,9 @@ an injector that is stopped in the middle is harmless, wherever it sleeps:
 - after the mark, its call is over and it never calls again: healing needs nothing of it. A mark
   that it still writes, such as *proven*, only opens the entry for one more look.
 
+A call that was sent, and whose answer nobody has heard, may be carried out without its caller. Of
+an entry that was never marked injected it is called off before it is undone, where that can be.
+
 So the lock is waited for once in a recovery. Who does not get it then goes on with all entries
 at once; what was perhaps in the middle of being injected stays open, and is tried again.
 """
@@ -20,9 +23,19 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
-from harness import service_container, service_process
+from harness import (
+    cluster_copy,
+    cluster_labelled,
+    config_key,
+    node_power,
+    service_container,
+    service_node,
+    service_pod,
+    service_process,
+)
 from harness.crashpoints import reach
 from harness.errors import FaultError, HarnessError, StoreError
 from harness.undo import Entry, State, UndoLog, Unreadable, best_effort_lock, now
@@ -90,7 +103,8 @@ def recover(
         log: The stack's undo log.
         deadline_s: How long those that could not be healed at once are tried again.
         starting_s: How long those are tried again whose service is starting, as its supervisor
-            or its engine says: that it is slow to come back is no fault that is left.
+            or its engine says: that it is slow to come back is no fault that is left. And those
+            whose own pod was told to end, until its kubelet has said that it has.
         fence: Forbid injectors that started before now from ever injecting.
     """
     found = _recover_once(log, deadline_s=deadline_s, fence=fence)
@@ -106,7 +120,16 @@ def recover(
 
 def _is_starting(entry: Entry) -> bool:
     arguments = entry.arguments
-    return service_process.is_starting(arguments) or service_container.is_starting(arguments)
+    kinds = (
+        service_process,
+        service_container,
+        service_pod,
+        service_node,
+        config_key,
+        node_power,
+    )
+    starting = any(kind.is_starting(arguments) for kind in kinds)
+    return starting or cluster_labelled.is_ending(arguments)
 
 
 def _recover_once(log: UndoLog, *, deadline_s: float, fence: bool) -> Recovered:
@@ -175,7 +198,12 @@ def _round(log: UndoLog, entries: Sequence[Entry], *, alone: bool) -> dict[str, 
 
 
 def heal(
-    log: UndoLog, entry: Entry, *, deadline_s: float = DEADLINE_S, own: bool = False
+    log: UndoLog,
+    entry: Entry,
+    *,
+    deadline_s: float = DEADLINE_S,
+    own: bool = False,
+    sent: bool = True,
 ) -> Healed | Left:
     """Undo one entry, retrying until the deadline, and prove it undone.
 
@@ -188,11 +216,13 @@ def heal(
         entry: What to undo.
         deadline_s: How long it is tried again.
         own: Its injector heals it: then nobody can be in the middle of injecting it.
+        sent: Whether the effect's call may still be on its way to whom it asks; an entry that
+            is marked injected says by itself that it is not.
     """
     with best_effort_lock(log) as alone:
         give_up_at = time.monotonic() + deadline_s
         while True:
-            result = _prove(log, _undo(log, entry), sure=alone or own)
+            result = _prove(log, _undo(log, entry, sent=sent), sure=alone or own)
             if isinstance(result, Healed) or result.problem == MAY_STILL_INJECT:
                 return result
             if time.monotonic() >= give_up_at:
@@ -209,7 +239,7 @@ class _Undone:
     problem: str = ""
 
 
-def _undo(log: UndoLog, entry: Entry) -> _Undone:
+def _undo(log: UndoLog, entry: Entry, *, sent: bool = True) -> _Undone:
     entry = _freshest(log, entry)
     if not entry.open:
         return _Undone(entry=entry)
@@ -218,7 +248,13 @@ def _undo(log: UndoLog, entry: Entry) -> _Undone:
     unmarked = _mark(log, entry)
     reach("heal.marked")
     try:
-        _told(entry, lambda: verb_of(entry.verb, entry.arguments).undo(entry.arguments))
+        verb = _told(entry, lambda: verb_of(entry.verb, entry.arguments))
+        unsure = sent and entry.injected_at is None and entry.called_off_at is None
+        if unsure and (call_off := verb.call_off):
+            _told(entry, partial(call_off, entry.arguments))
+            entry = replace(entry, called_off_at=now())
+            unmarked = (*unmarked, *_mark(log, entry))
+        _told(entry, lambda: verb.undo(entry.arguments))
     except HarnessError as error:
         return _Undone(entry=entry, unmarked=unmarked, problem=str(error))
     entry = replace(entry, healed_at=entry.healed_at or now())
@@ -241,7 +277,9 @@ def _prove(log: UndoLog, undone: _Undone, *, sure: bool) -> Healed | Left:
     if not sure and entry.injected_at is None:
         return Left(entry=entry, problem=MAY_STILL_INJECT)
     entry = replace(entry, state=State.HEALED, heal_proven_at=now(), heal_proof=proof)
-    return Healed(entry=entry, unmarked=(*undone.unmarked, *_mark(log, entry)))
+    unmarked = (*undone.unmarked, *_mark(log, entry))
+    problem = cluster_copy.mark_healed(entry)
+    return Healed(entry=entry, unmarked=(*unmarked, problem) if problem else unmarked)
 
 
 def _freshest(log: UndoLog, entry: Entry) -> Entry:

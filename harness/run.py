@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from harness import evidence as kinds
 from harness.checks import steady_checks
-from harness.descriptor import StackDescriptor, entry
+from harness.descriptor import StackDescriptor, entry, require_targets
 from harness.errors import DirtyError, HarnessError, InvalidError, LoadError, StoreError
 from harness.evidence import BaselineRun, Evidence
 from harness.guards import refuse_stack
@@ -111,20 +111,22 @@ class _Run:
         self._event(
             "stack_up", id=stack.id, versions=dict(stack.versions), defects=list(stack.defects)
         )
-        refuse_stack(self.lab.guards, self.lab.scenario, self.lab.chaos.targets(), stack)
+        chaos = self.lab.chaos
+        refuse_stack(
+            self.lab.guards,
+            self.lab.scenario,
+            chaos.targets(),
+            stack,
+            chaos.widths(stack.pods()),
+            chaos.everywhere(),
+        )
         self._preflight(stack)
         return stack
 
     def _preflight(self, stack: StackDescriptor) -> None:
-        known = (*stack.services, *stack.edges)
-        missing = [t for t in self.lab.chaos.targets() if t not in known]
-        if missing:
-            raise InvalidError(
-                f"The stack {stack.id} has no fault target {', '.join(missing)}; "
-                f"it has {', '.join(sorted(known))}.",
-                "Correct `with: {target: …}` or the experiment; nothing was injected.",
-            )
-        self.load_url = entry(stack, self.lab.scenario.load.service)
+        require_targets(stack, self.lab.chaos.targets())
+        load = self.lab.scenario.load
+        self.load_url = entry(stack, load.service, inside=load.inside is not None)
         self.writes.mark(stack)
         self.scraping.attach(stack)
         if self.scraping.limits:

@@ -83,8 +83,9 @@ class Safety:
 
     def dismiss(self) -> None:
         """Let the guardian look once more and go, and give the stack back."""
-        if self._guardian is not None:
-            self._guardian.dismiss()
+        guardian, self._guardian = self._guardian, None
+        if guardian is not None:
+            guardian.dismiss()
         self._kept.close()
 
 

@@ -45,7 +45,10 @@ class Entry:
     All times are seconds since the epoch. ``lease_until`` is when a guardian may conclude
     that nobody holds this fault any more. ``last_seen_at`` is the last time the fault was
     observed to bite; ``look`` names how (out of :data:`harness.looks.LOOKS`) and ``effect`` holds
-    what the look must meet.
+    what the look must meet. ``called_off_at`` is when a healer who did not know whether the
+    effect's call was over saw to it that it does nothing any more. ``copy`` says where a guardian
+    in the cluster finds a copy of it (:mod:`harness.cluster_copy`); it is empty where there is
+    none.
     """
 
     id: str
@@ -67,10 +70,12 @@ class Entry:
     proven_at: float | None = None
     last_seen_at: float | None = None
     proof: str = ""
+    called_off_at: float | None = None
     heal_called_at: float | None = None
     healed_at: float | None = None
     heal_proven_at: float | None = None
     heal_proof: str = ""
+    copy: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:

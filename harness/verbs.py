@@ -12,18 +12,29 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from harness import (
+    cluster_labelled,
+    cluster_object,
+    config_key,
     connection_slots,
     container_network,
     container_partition,
     edge_partition,
     fsync_latency,
     http_fault_helper,
+    node_power,
     open_files,
+    pod_container,
+    pod_isolation,
+    pod_stressor,
     probe,
     service_clock,
     service_container,
+    service_node,
+    service_pod,
     service_process,
     stressor,
+    toxiproxy_server,
+    workload_template,
 )
 from harness.errors import FaultError
 from harness.looks import look
@@ -37,12 +48,18 @@ HEALTHY_WITHIN_S = 1.0
 class Verb:
     """One way to undo: the arguments it takes, the deed, and the look afterwards.
 
-    Both functions raise FaultError when they did not succeed.
+    ``also`` is what an entry of a cluster says on top, all of it, and no other does.
+    ``call_off`` is for an entry of which nobody knows whether its effect's call is over: from then
+    on one that still arrives does nothing. None where no call goes on without its caller.
+
+    All functions raise FaultError when they did not succeed.
     """
 
     arguments: tuple[str, ...]
     undo: Callable[[Arguments], None]
     prove: Callable[[Arguments], str]
+    also: tuple[str, ...] = ()
+    call_off: Callable[[Arguments], None] | None = None
 
 
 def _remove_toxic(arguments: Arguments) -> None:
@@ -119,7 +136,7 @@ def _whose_upstream(arguments: Arguments) -> str:
 
 def _server_is_gone(arguments: Arguments) -> bool:
     api = urlsplit(arguments["api"]).netloc
-    return probe.refuses(api) and probe.refuses(arguments["listen"])
+    return toxiproxy_server.is_gone(arguments, (api, arguments["listen"]))
 
 
 _TOXIC = ("api", "proxy", "toxic", "listen", "health_path", "clear_below_s")
@@ -129,16 +146,19 @@ VERBS: Mapping[str, Verb] = {
         arguments=_TOXIC,
         undo=_remove_toxic,
         prove=_path_is_clear,
+        also=toxiproxy_server.ARGUMENTS,
     ),
     "toxiproxy.remove_toxic_and_look": Verb(
         arguments=(*_TOXIC, "look", "effect"),
         undo=_remove_toxic,
         prove=_path_is_clear_and_unbitten,
+        also=toxiproxy_server.ARGUMENTS,
     ),
     "toxiproxy.enable": Verb(
         arguments=("api", "proxy", "enabled", "listen", "health_path", "clear_below_s"),
         undo=_restore_enabled,
         prove=_is_as_before,
+        also=toxiproxy_server.ARGUMENTS,
     ),
     "toxiproxy.restore_upstream": Verb(
         arguments=(
@@ -147,6 +167,7 @@ VERBS: Mapping[str, Verb] = {
         ),
         undo=_restore_upstream,
         prove=_is_past_the_helper,
+        also=toxiproxy_server.ARGUMENTS,
     ),
     "stressor.end": Verb(
         arguments=("token", "path"),
@@ -203,10 +224,82 @@ VERBS: Mapping[str, Verb] = {
         undo=container_partition.rejoin,
         prove=container_partition.prove_rejoined,
     ),
+    "cluster.put_back": Verb(
+        arguments=cluster_object.CHANGED,
+        undo=cluster_object.put_back,
+        prove=cluster_object.prove_back,
+        call_off=cluster_object.call_off,
+    ),
+    "cluster.delete": Verb(
+        arguments=cluster_object.OBJECT,
+        undo=cluster_object.delete,
+        prove=cluster_object.prove_deleted,
+    ),
+    "workload.ensure_ready": Verb(
+        arguments=service_pod.ARGUMENTS,
+        undo=service_pod.nothing_to_undo,
+        prove=service_pod.prove_ready,
+    ),
+    "workload.scale_back": Verb(
+        arguments=service_pod.MARKED,
+        undo=service_pod.scale_back,
+        prove=service_pod.prove_given_back,
+        call_off=service_pod.call_off,
+    ),
+    "workload.put_back": Verb(
+        arguments=workload_template.CHANGED,
+        undo=workload_template.put_back,
+        prove=workload_template.prove_back,
+        call_off=service_pod.call_off,
+    ),
+    "workload.restore_image": Verb(
+        arguments=workload_template.IMAGE,
+        undo=workload_template.restore_image,
+        prove=workload_template.prove_image,
+        call_off=service_pod.call_off,
+    ),
+    "container_in_pod.ensure_ready": Verb(
+        arguments=pod_container.ARGUMENTS,
+        undo=service_pod.nothing_to_undo,
+        prove=service_pod.prove_ready,
+    ),
+    "cluster.delete_labelled": Verb(
+        arguments=cluster_labelled.ARGUMENTS,
+        undo=cluster_labelled.delete,
+        prove=cluster_labelled.prove_deleted,
+    ),
+    "node.give_back": Verb(
+        arguments=service_node.DRAINED,
+        undo=cluster_object.put_back,
+        prove=service_node.prove_moved,
+        call_off=cluster_object.call_off,
+    ),
+    "node.start": Verb(
+        arguments=node_power.ARGUMENTS,
+        undo=node_power.start,
+        prove=node_power.prove_back,
+    ),
+    "config.restore": Verb(
+        arguments=config_key.ARGUMENTS,
+        undo=config_key.restore,
+        prove=config_key.prove_restored,
+        call_off=config_key.call_off,
+    ),
+    "policy.lift": Verb(
+        arguments=pod_isolation.ARGUMENTS,
+        undo=cluster_labelled.delete,
+        prove=pod_isolation.prove_lifted,
+    ),
+    "pod_stressor.end": Verb(
+        arguments=pod_stressor.ARGUMENTS,
+        undo=pod_stressor.end,
+        prove=pod_stressor.prove_ended,
+    ),
     "toxiproxy.rejoin": Verb(
         arguments=edge_partition.ARGUMENTS,
         undo=edge_partition.rejoin,
         prove=edge_partition.prove_rejoined,
+        also=toxiproxy_server.ARGUMENTS,
     ),
 }
 
@@ -220,7 +313,7 @@ def verb_of(name: str, arguments: Arguments) -> Verb:
     verb = VERBS.get(name)
     if verb is None:
         raise FaultError(f"Unknown undo verb {name!r}; known: {', '.join(VERBS)}.")
-    if set(arguments) != set(verb.arguments):
+    if set(arguments) not in (set(verb.arguments), {*verb.arguments, *verb.also}):
         raise FaultError(
             f"The undo verb {name!r} takes {', '.join(verb.arguments)}; "
             f"the entry has {', '.join(sorted(arguments)) or 'nothing'}."

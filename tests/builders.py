@@ -49,7 +49,6 @@ settings.register_profile(
     database=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile(PROFILE)
 
 ZERO = 1_700_000_000.0  #: start of the load, seconds since the epoch
 RATE = 200.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.descriptor import Service, StackDescriptor, entry
+from harness.descriptor import Edge, Service, StackDescriptor, entry
 from harness.errors import InvalidError
 
 
@@ -55,3 +55,28 @@ def test_a_service_can_be_named_where_nobody_knows_the_entry() -> None:
 def test_without_an_entry_and_a_name_load_goes_nowhere() -> None:
     with pytest.raises(InvalidError, match=r"come in.*load\.service"):
         entry(stack(base_url=""), None)
+
+
+UNKNOWN: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "a service": ("kubernetes", ("web",), ()),
+    "labels, on Kubernetes": ("kubernetes", ("app=web,tier=front",), ()),
+    "a node, on Kubernetes": ("kubernetes", ("node/worker-1",), ()),
+    "a name that nobody has": ("kubernetes", ("wbe",), ("wbe",)),
+    "an end of an edge that is no service": ("local", ("brokers", "web"), ()),
+    "half of such an end": ("local", ("broker",), ("broker",)),
+    "labels elsewhere": ("compose", ("app=web",), ("app=web",)),
+    "a node elsewhere": ("local", ("node/worker-1",), ("node/worker-1",)),
+}
+
+
+@pytest.mark.parametrize(("driver", "targets", "unknown"), UNKNOWN.values(), ids=UNKNOWN)
+def test_which_targets_a_stack_cannot_have(
+    driver: str, targets: tuple[str, ...], unknown: tuple[str, ...]
+) -> None:
+    web = Service(name="web", url="", health_path="", identities=("a:0", "b:0"))
+    edge = Edge(name="brokers->web", proxy="p", listen="a:1", upstream="b:2", health_path="")
+    found = StackDescriptor(
+        id="x", driver=driver, base_url="", services={"web": web}, edges={edge.name: edge}
+    )
+    assert found.unknown(targets) == unknown
+    assert found.pods() == {"web": 2}

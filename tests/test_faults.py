@@ -37,12 +37,22 @@ NO_KINDS = {
     "toxiproxy",
     "http",
     "http_place",
+    "outposts",
     "processes",
     "injection",
     "resources",
     "services",
     "containers",
     "partition_rules",
+    "cluster_kinds",
+    "kind",
+    "nodes",
+    "objects",
+    "pod_group",
+    "pod_stress",
+    "pods",
+    "targets",
+    "templates",
 }
 
 

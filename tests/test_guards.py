@@ -9,9 +9,11 @@ import pytest
 
 from harness.descriptor import Edge, Service, StackDescriptor
 from harness.errors import InvalidError
-from harness.guards import Guards, allows, parse, refuse, refuse_stack
+from harness.guard_file import parse
+from harness.guards import Guards, allows, refuse, refuse_stack
 from harness.model import Scenario, StackSpec
 from harness.scenario import parse as parse_scenario
+from harness.stack_guards import refuse_namespace
 
 TEXT = """
 version: 1
@@ -41,6 +43,7 @@ READ = {
                 "projects": ["shop-*"],
                 "contexts": ["staging"],
                 "namespaces": ["team-?"],
+                "clusters": ["0b1f7a9c-4e0d"],
                 "hosts": ["*.test.example", "::1"],
                 "max_share": "34%",
             }
@@ -49,11 +52,13 @@ READ = {
             projects=("shop-*",),
             contexts=("staging",),
             namespaces=("team-?",),
+            clusters=("0b1f7a9c-4e0d",),
             hosts=("*.test.example", "::1"),
             max_share=0.34,
         ),
     ),
     "no stack allowed": ({"guards": {"stacks": []}}, Guards(stacks=())),
+    "no cluster allowed": ({"guards": {"clusters": []}}, Guards(clusters=())),
     "other tables are others' business": ({"tool": {"x": 1}}, Guards()),
 }
 
@@ -72,7 +77,7 @@ UNREADABLE = {
     "an unknown key": (
         {"zzz": 1},
         "harness.toml: unknown key 'guards.zzz'. Known: stacks, projects, contexts, namespaces, "
-        "hosts, max_targets, max_share, max_rate.",
+        "clusters, hosts, max_targets, max_share, max_rate.",
     ),
     "stacks as text": (
         {"stacks": "local"},
@@ -99,6 +104,16 @@ UNREADABLE = {
         {"namespaces": [""]},
         "harness.toml: guards.namespaces has '', which would allow everything or nothing. "
         "Write a name, or a pattern with a part that says what is meant: 'shop-test-*'.",
+    ),
+    "clusters as text": (
+        {"clusters": "0b1f7a9c"},
+        "harness.toml: guards.clusters must be a list of uids; `kubectl get namespace kube-system "
+        "-o jsonpath={.metadata.uid}` says that of a cluster.",
+    ),
+    "clusters by a pattern": (
+        {"clusters": ["0b1f*"]},
+        "harness.toml: guards.clusters has '0b1f*', which is no uid. Write the whole uid; `kubectl "
+        "get namespace kube-system -o jsonpath={.metadata.uid}` says that of a cluster.",
     ),
     "a URL as a host": (
         {"hosts": ["http://a.example"]},
@@ -392,6 +407,33 @@ SHARES = {
 }
 
 
+#: The limit, the targets, which of them stand for every service, and what is said against it.
+WIDE_SHARES: dict[str, tuple[float, tuple[str, ...], tuple[str, ...], str]] = {
+    "a drained node is all of them": (
+        0.99,
+        ("node/n1",),
+        ("node/n1",),
+        "3 of 3 services (100.0%) are more than 99%",
+    ),
+    "all and one more are all": (0.99, ("s0", "s1"), ("s1",), "3 of 3 services (100.0%)"),
+    "all of them are allowed": (1.0, ("s0", "node/n1"), ("node/n1",), ""),
+}
+
+
+@pytest.mark.parametrize("row", WIDE_SHARES.values(), ids=WIDE_SHARES.keys())
+def test_the_share_of_a_fault_that_may_hit_any_service(
+    row: tuple[float, tuple[str, ...], tuple[str, ...], str],
+) -> None:
+    most, targets, everywhere, words = row
+    guards = replace(WIDE, max_share=most)
+    if not words:
+        refuse_stack(guards, scenario(), targets, stack(), {}, everywhere)
+        return
+    with pytest.raises(InvalidError) as caught:
+        refuse_stack(guards, scenario(), targets, stack(), {}, everywhere)
+    assert words in str(caught.value)
+
+
 @pytest.mark.parametrize("row", SHARES.values(), ids=SHARES.keys())
 def test_the_share_of_the_stack(
     row: tuple[float | None, float | None, tuple[str, ...], int, str],
@@ -423,6 +465,36 @@ def test_the_count_of_targets(row: tuple[int, int | None, tuple[str, ...], str])
         return
     with pytest.raises(InvalidError) as caught:
         refuse(guards, asked, targets)
+    assert words in str(caught.value)
+
+
+WIDTHS: dict[str, tuple[int, tuple[str, ...], dict[str, int], str]] = {
+    "two pods of one service are two": (1, ("a",), {"a": 2}, "2 targets (a × 2) are more than 1"),
+    "two pods and another service": (
+        2,
+        ("a", "b"),
+        {"a": 2},
+        "3 targets (a × 2, b) are more than 2",
+    ),
+    "two pods are allowed": (2, ("a",), {"a": 2}, ""),
+}
+
+
+@pytest.mark.parametrize("row", WIDTHS.values(), ids=WIDTHS.keys())
+def test_pods_that_are_hit_at_once_count(
+    row: tuple[int, tuple[str, ...], dict[str, int], str],
+) -> None:
+    most, targets, widths, words = row
+    guards = replace(WIDE, max_targets=most)
+    if not words:
+        refuse(guards, scenario(), targets, {}, widths)
+        refuse_stack(guards, scenario(), targets, stack(), widths)
+        return
+    with pytest.raises(InvalidError) as caught:
+        refuse(guards, scenario(), targets, {}, widths)
+    assert words in str(caught.value)
+    with pytest.raises(InvalidError) as caught:
+        refuse_stack(guards, scenario(), targets, stack(), widths)
     assert words in str(caught.value)
 
 
@@ -461,3 +533,42 @@ def test_who_allows_a_project_allows_its_containers(row: tuple[str, tuple[str, .
         return
     with pytest.raises(InvalidError, match=f"edge a->b on host '{OWN}' {words}"):
         refuse_stack(Guards(), asked, ("a->b",), found)
+
+
+DEPLOYED: dict[str, tuple[Guards, str, str, str]] = {
+    "both are allowed": (ANYWHERE, "staging", "shop", ""),
+    "production by its full name": (ANYWHERE, "prod-eu", "shop", ""),
+    "another context": (ANYWHERE, "other", "shop", "context 'other' is not allowed"),
+    "another namespace": (ANYWHERE, "staging", "bank", "namespace 'bank' is not allowed"),
+    "production by a pattern": (
+        replace(ANYWHERE, contexts=("*-eu",)),
+        "prod-eu",
+        "shop",
+        "context 'prod-eu' looks like production, and only its full name allows it",
+    ),
+    "live by a pattern": (
+        replace(ANYWHERE, namespaces=("shop-*",)),
+        "staging",
+        "shop-live",
+        "namespace 'shop-live' looks like production",
+    ),
+    "the driver is not": (
+        replace(ANYWHERE, stacks=("local",)),
+        "staging",
+        "shop",
+        "stack 'kubernetes' is not allowed (allowed: local)",
+    ),
+    "nothing is": (Guards(), "staging", "shop", "context 'staging' is not allowed (allowed: none)"),
+}
+
+
+@pytest.mark.parametrize(
+    ("guards", "context", "namespace", "words"), DEPLOYED.values(), ids=DEPLOYED
+)
+def test_what_may_be_deployed_to(guards: Guards, context: str, namespace: str, words: str) -> None:
+    if not words:
+        refuse_namespace(guards, context, namespace)
+        return
+    with pytest.raises(InvalidError) as refused:
+        refuse_namespace(guards, context, namespace)
+    assert words in str(refused.value)

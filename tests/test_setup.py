@@ -555,7 +555,7 @@ def offered() -> set[str]:
 def test_make_alone_lists_the_commands() -> None:
     assert make().stdout == make("help").stdout
     commands = {"help", "demo", "test", "check", "bench", "lock", "setup", "clean"}
-    assert offered() == commands | {"compose-demo", "scenario-matrix"}
+    assert offered() == commands | {"compose-demo", "scenario-matrix", "image"}
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
@@ -598,9 +598,11 @@ def test_each_command_does_its_steps_in_order(arguments: list[str], expected: li
     assert lines.count("scripts/bootstrap") <= 1
 
 
-def test_both_locks_hold_hashes_and_no_addresses_when_written_anew() -> None:
+def test_the_locks_hold_hashes_and_no_addresses_when_written_anew() -> None:
     lines = [line for line in make("-n", "lock").stdout.splitlines() if "pip compile" in line]
-    assert [line.split()[-1] for line in lines] == ["pyproject.toml", "stack/requirements.in"]
+    sources = ["pyproject.toml", "pyproject.toml", "stack/requirements.in"]
+    assert [line.split()[-1] for line in lines] == sources
+    assert "-c requirements.lock -o requirements.image.lock" in lines[1]
     for line in lines:
         assert "--universal --generate-hashes --python-version 3.11" in line
         assert "emit-index" not in line
@@ -693,43 +695,61 @@ def test_benchmarks_run_one_after_the_other(
     assert re.findall(r"^ran (\w+)", run.stdout, re.MULTILINE) == ran
 
 
-ENGINE_ANSWERS = "#!/bin/sh\nexit 0\n"
-NO_ENGINE = "#!/bin/sh\nexit 1\n"
+ANSWERS = "#!/bin/sh\nexit 0\n"
+SILENT = "#!/bin/sh\nexit 1\n"
+RIG = "#!/bin/sh\nprintf 'export MADE_BY=%s\\n' \"$0\"\n"
 BROKEN_RIG = "#!/bin/sh\necho no kernel module for it >&2\nexit 1\n"
+ENGINE_MISSING, CLUSTER_MISSING = "NOT THERE: a container engine", "NOT THERE: a Kubernetes cluster"
 
 CONTINUOUS = [
-    ("an engine answers", 0, ENGINE_ANSWERS, BROKEN_RIG, []),
-    ("an engine answers, the tests fail", 2, ENGINE_ANSWERS, BROKEN_RIG, []),
-    ("no engine and no rig", 0, NO_ENGINE, "", ["NO CONT", "there is no rig in"]),
-    ("a rig that comes up", 0, NO_ENGINE, ENGINE_ANSWERS, ["attempt 1"]),
-    ("sad: a rig that does not", 0, NO_ENGINE, BROKEN_RIG, ["attempt 1", "attempt 2", "NO CONT"]),
-    ("sad: nor do the tests", 2, NO_ENGINE, BROKEN_RIG, ["attempt 1", "attempt 2", "NO CONT"]),
+    ("an engine and a cluster answer", 0, ANSWERS, BROKEN_RIG, ANSWERS, BROKEN_RIG, []),
+    ("they answer, the tests fail", 2, ANSWERS, BROKEN_RIG, ANSWERS, BROKEN_RIG, []),
+    ("nothing and no rig", 0, SILENT, "", SILENT, "", [ENGINE_MISSING, CLUSTER_MISSING]),
+    ("rigs that come up", 0, SILENT, RIG, SILENT, RIG, ["attempt 1"]),
+    ("sad: an engine's rig that does not", 0, SILENT, BROKEN_RIG, ANSWERS, "", [ENGINE_MISSING]),
+    ("sad: nor do the tests", 2, SILENT, BROKEN_RIG, ANSWERS, "", [ENGINE_MISSING]),
+    ("sad: a cluster's rig that does not", 0, ANSWERS, "", SILENT, BROKEN_RIG, [CLUSTER_MISSING]),
 ]
 
 
 @pytest.mark.parametrize(
-    ("code", "docker", "rig", "said"),
+    ("code", "docker", "docker_rig", "kubectl", "kube_rig", "said"),
     [row[1:] for row in CONTINUOUS],
     ids=[r[0] for r in CONTINUOUS],
 )
 def test_continuous_integration_runs_make_test_from_the_root(
-    tmp_path: Path, code: int, docker: str, rig: str, said: list[str]
+    tmp_path: Path,
+    code: int,
+    docker: str,
+    docker_rig: str,
+    kubectl: str,
+    kube_rig: str,
+    said: list[str],
 ) -> None:
     program(
         tmp_path / "make",
-        f'#!/bin/sh\necho "$PWD: make $*, CI=$CI, stdin=$(cat)"\nexit {code}\n',
+        "#!/bin/sh\n"
+        'echo "$PWD: make $*, CI=$CI, stdin=$(cat)"\n'
+        'echo "cluster for tests: ${HARNESS_TEST_CLUSTER-}"\n'
+        f"exit {code}\n",
     )
-    program(tmp_path / "docker", docker)
-    (tmp_path / "rig").mkdir()
-    for name in ("up", "images", "down") if rig else ():
-        program(tmp_path / "rig" / name, rig)
+    # The engine that a rig brings up has to build: it answers nothing else here.
+    answers = '#!/bin/sh\n[ "$1" = build ] && exit 0\n' + docker.partition("\n")[2]
+    program(tmp_path / "docker", answers)
+    program(tmp_path / "kubectl", kubectl)
+    rigs = {"docker-rig": docker_rig, "kube-rig": kube_rig}
+    for folder, rig in rigs.items():
+        (tmp_path / folder).mkdir()
+        for name in ("up", "images", "load-image", "down") if rig else ():
+            program(tmp_path / folder / name, rig)
     run = subprocess.run(
         [ROOT / ".ci/run"],
         cwd=tmp_path,
         env={
             **plain_environment(),
             "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
-            "HARNESS_DOCKER_RIG": str(tmp_path / "rig"),
+            "HARNESS_DOCKER_RIG": str(tmp_path / "docker-rig"),
+            "HARNESS_KUBE_RIG": str(tmp_path / "kube-rig"),
         },
         input="never to be read",
         capture_output=True,
@@ -737,12 +757,22 @@ def test_continuous_integration_runs_make_test_from_the_root(
         timeout=60,
         check=False,
     )
-    assert run.stdout == f"{ROOT}: make test, CI=true, stdin=\n"
+    again = kubectl == SILENT and kube_rig == RIG
+    first = f"{ROOT}: make test, CI=true, stdin=\ncluster for tests: \n"
+    second = (
+        f"{ROOT}: make test TEST_WORKERS=0 PYTEST_ARGS=tests/kubernetes, CI=true, stdin=\n"
+        "cluster for tests: 1\n"
+    )
+    assert run.stdout == first + (second if again else "")
     assert run.returncode == code
-    for word in (*said, "ci: make test\n"):
-        assert word in run.stderr
-    assert ("NO CONTAINER ENGINE" in run.stderr.splitlines()[-1]) is ("NO CONT" in said)
-    assert ("no kernel module" in run.stderr) is ("attempt 2" in said)
+    for words in (*said, "ci: make test\n"):
+        assert words in run.stderr
+    missing = [line for line in run.stderr.splitlines() if "NOT THERE" in line]
+    assert len(missing) == len([words for words in said if "NOT THERE" in words])
+    assert run.stderr.splitlines()[-len(missing) :] == missing or not missing
+    broken = BROKEN_RIG in (docker_rig, kube_rig) and SILENT in (docker, kubectl)
+    assert ("no kernel module" in run.stderr) is broken
+    assert ("attempt 2" in run.stderr) is broken
 
 
 def test_the_workflow_runs_the_same_and_trusts_nothing_that_moves() -> None:
@@ -818,7 +848,10 @@ def test_an_unchecked_entry_of_a_lock_is_found(text: str, expected: list[str]) -
     assert list(lock_problems(text)) == expected
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "stack/requirements.lock"])
+LOCK_FILES = ["requirements.lock", "requirements.image.lock", "stack/requirements.lock"]
+
+
+@pytest.mark.parametrize("name", LOCK_FILES)
 def test_every_entry_of_the_locks_has_a_hash_and_none_an_address(name: str) -> None:
     text = (ROOT / name).read_text()
     assert text.count("==") > 10

@@ -67,8 +67,11 @@ class Driver(StrEnum):
 
     LOCAL = "local"
     COMPOSE = "compose"
+    KUBERNETES = "kubernetes"
 
 
+Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+Namespace = Annotated[str | None, typer.Option("-n", "--namespace", help="Its namespace.")]
 Project = Annotated[str | None, typer.Option("-p", "--project", help="Compose project.")]
 
 
@@ -95,9 +98,14 @@ def _asked() -> int | None:
 def run(
     files: Annotated[list[Path], typer.Argument(help="Scenario files.")],
     stack: Annotated[str | None, typer.Option(help="Driver to use instead of the file's.")] = None,
+    context: Context = None,
+    namespace: Namespace = None,
     profile: Annotated[str | None, typer.Option(help="Overlay under `profiles:` to apply.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key.path=value, over the file.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Load processes instead of the file's `load.workers`.")
     ] = None,
     repeat: Annotated[int, typer.Option(min=1, max=1000, help="Runs of each file.")] = 1,
     deadline: Annotated[
@@ -112,8 +120,11 @@ def run(
     """Run scenarios and give a verdict on each; the worst decides the exit code."""
     from harness.cli import running
 
-    # First, so that options of that driver can be set too.
-    overrides = [*([f"stack.driver={stack}"] if stack else []), *(settings or [])]
+    # The driver first, so that its options can be set too.
+    named = {"driver": stack, "context": context, "namespace": namespace}
+    overrides = [f"stack.{option}={value}" for option, value in named.items() if value]
+    overrides += settings or []
+    overrides += [f"load.workers={workers}"] if workers else []
     asked = running.Request(
         files=tuple(files),
         profile=profile,
@@ -212,11 +223,23 @@ def stack_up(
     file: Annotated[
         Path | None, typer.Option(help="Compose file; docker-compose.yml by default.")
     ] = None,
+    context: Context = None,
+    namespace: Namespace = None,
+    overlay: Annotated[
+        Path | None, typer.Option(help="Kustomization to deploy (kubernetes).")
+    ] = None,
+    kind: Annotated[
+        bool, typer.Option("--kind", help="On a kind cluster of this machine, made if need be.")
+    ] = False,
     output: Output = Form.TEXT,
 ) -> int:
     """Bring the stack up and print where its parts answer."""
-    from harness.cli import stacks
+    from harness.cli import namespaces, stacks
 
+    if kind:
+        context, namespace, overlay = namespaces.on_kind(driver, context, namespace, overlay)
+    if driver == Driver.KUBERNETES:
+        return namespaces.up(context, namespace, overlay, tuple(defect or ()), output)
     if driver == Driver.COMPOSE:
         return stacks.up_compose(project, file, tuple(defect or ()), output)
     return stacks.up(profile, tuple(defect or ()), tuple(port or ()), output)
@@ -224,25 +247,41 @@ def stack_up(
 
 @stack_app.command("attach")
 def stack_attach(
-    project: Annotated[str, typer.Option("-p", "--project", help="Name of the project.")],
+    driver: Annotated[
+        Driver, typer.Option("--stack", help="Driver: compose or kubernetes.")
+    ] = Driver.COMPOSE,
+    project: Project = None,
+    context: Context = None,
+    namespace: Namespace = None,
     output: Output = Form.TEXT,
 ) -> int:
-    """Attach to a compose project that runs already; nothing of it is changed."""
-    from harness.cli import stacks
+    """Attach to a compose project or a namespace that runs already; nothing of it is changed."""
+    from harness.cli import namespaces, stacks
 
+    if driver == Driver.KUBERNETES:
+        return namespaces.attach(context, namespace, output)
     return stacks.attach(project, output)
 
 
 @stack_app.command("down")
 def stack_down(
+    driver: Annotated[
+        Driver | None, typer.Option("--stack", help="Driver; told by the other options.")
+    ] = None,
     project: Project = None,
+    context: Context = None,
+    namespace: Namespace = None,
     volumes: Annotated[
         bool, typer.Option("--volumes", help="Remove the compose project's data too.")
     ] = False,
 ) -> int:
-    """Stop the embedded stack; a compose project only if it was brought up here."""
-    from harness.cli import stacks
+    """Stop the embedded stack; a project or namespace only if it was brought up here."""
+    from harness.cli import namespaces, stacks
 
+    if driver == Driver.KUBERNETES or context or namespace:
+        return namespaces.down(context, namespace)
+    if driver == Driver.COMPOSE:
+        return stacks.down(stacks.named(project), volumes=volumes)
     return stacks.down(project, volumes=volumes)
 
 
@@ -269,11 +308,22 @@ def doctor(
 
 
 @faults_app.callback()
-def faults(context: typer.Context, output: Output = Form.TEXT) -> int:
-    """List faults that are not proven healed, of every stack."""
+def faults(
+    asked: typer.Context,
+    context: Context = None,
+    namespace: Namespace = None,
+    output: Output = Form.TEXT,
+) -> int:
+    """List faults that are not proven healed, of every stack, or as a namespace has them."""
     from harness.cli import healing
 
-    return 0 if context.invoked_subcommand else healing.list_faults(output)
+    if asked.invoked_subcommand:
+        return 0
+    if context or namespace:
+        from harness.cli import namespaces
+
+        return namespaces.list_faults(context, namespace, output)
+    return healing.list_faults(output)
 
 
 @faults_app.command("kinds")
@@ -287,11 +337,20 @@ def fault_kinds() -> int:
 @app.command()
 def recover(
     stack: Annotated[str | None, typer.Option(help="Only this stack's id.")] = None,
+    context: Context = None,
+    namespace: Namespace = None,
     output: Output = Form.TEXT,
 ) -> int:
-    """Undo every open fault and prove it: 0 clean, 6 something left, 3 could not look."""
+    """Undo every open fault and prove it: 0 clean, 6 something left, 3 could not look.
+
+    With --context and -n also what runs on other machines have left in that namespace.
+    """
     from harness.cli import healing
 
+    if context or namespace:
+        from harness.cli import namespaces
+
+        return namespaces.recover(context, namespace, output)
     return healing.recover_all(stack, output)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import preview, store
 from harness.chaos import FILES as CHAOS_FILES
 from harness.chaos import ChaosToolkit
-from harness.cli import words
+from harness.cli import kubernetes, words
 from harness.cli.documents import DOCUMENTS
 from harness.cli.project import Permission, parse_all, permitted, root_of
 from harness.cli.running import Request
@@ -35,14 +35,16 @@ def dry_run(request: Request) -> int:
 def _preview(scenario: Scenario, request: Request) -> dict[str, object]:
     permission = permitted(scenario)
     experiment = ChaosToolkit(scenario, root_of(scenario), Path(), "not yet")
+    steps = experiment.steps()
     return preview.preview(
         scenario,
-        steps=experiment.steps(),
+        steps=steps,
         undone_by=UNDONE_BY.get(scenario.stack.driver, {}),
         rulings=permission.rulings,
         stack_id=permission.stack_id,
         stack=permission.stack,
         writes=_writes(scenario, permission, request.out),
+        warnings=kubernetes.preflight(scenario, steps),
     )
 
 

@@ -7,8 +7,10 @@ import os
 import re
 import signal
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from harness import scratch
 from harness.cli import words
@@ -17,7 +19,7 @@ from harness.errors import ExitCode, InfrastructureError, InvalidError
 from harness.faults.kinds import KINDS
 from harness.files import LockHeldError, holder_of, locked, run_lock
 from harness.recover import recover
-from harness.undo import UndoLog, stacks_with_logs
+from harness.undo import Entry, UndoLog, Unreadable, stacks_with_logs
 
 _PROCESS = re.compile(r"process (\d+):\S+")
 STOP_TIMEOUT_S = 30.0
@@ -28,13 +30,26 @@ def list_faults(output: str) -> int:
     rows = []
     for stack in stacks_with_logs():
         found = UndoLog(stack).snapshot()
-        rows += [{"stack": stack, **asdict(e), "state": str(e.state)} for e in found.open]
-        rows += [
-            {"stack": stack, "state": "unreadable", "id": u.path.name, "problem": u.problem}
-            for u in found.unreadable
-        ]
+        rows += rows_of(stack, found.open, found.unreadable)
+    return tell_faults(rows, output)
+
+
+def rows_of(
+    stack: str, entries: Sequence[Entry], unreadable: Sequence[Unreadable]
+) -> list[dict[str, Any]]:
+    """What is told of each entry of a stack."""
+    rows = [{"stack": stack, **asdict(e), "state": str(e.state)} for e in entries]
+    rows += [
+        {"stack": stack, "state": "unreadable", "id": u.path.name, "problem": u.problem}
+        for u in unreadable
+    ]
+    return rows
+
+
+def tell_faults(rows: Sequence[Mapping[str, Any]], output: str) -> int:
+    """Print open faults."""
     if output == "json":
-        words.say(json.dumps(rows, indent=2))
+        words.say(json.dumps(list(rows), indent=2))
     elif not rows:
         words.say("no open faults")
     for row in rows if output == "text" else ():
@@ -45,10 +60,11 @@ def list_faults(output: str) -> int:
 
 def list_kinds() -> int:
     """Print the fault kinds with their parameters."""
+    width = max(map(len, KINDS))
     for kind in KINDS.values():
-        words.say(f"{kind.name:<10} {kind.summary}")
+        words.say(f"{kind.name:<{width}} {kind.summary}")
         for name, text in kind.parameters.items():
-            words.say(f"{'':<10}   {name}: {text}")
+            words.say(f"{'':<{width}}   {name}: {text}")
     return ExitCode.PASS
 
 

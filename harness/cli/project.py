@@ -6,20 +6,28 @@ Reads files and nothing else: whatever is refused here is refused before any cal
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from harness import guards, secret_values
+from harness import (
+    cluster_guards,
+    guards,
+    kubeconfig,
+    node_commands,
+    project_file,
+    secret_values,
+)
 from harness.chaos import ChaosToolkit
+from harness.chaosk8s_calls import refuse_calls
 from harness.cli import words
 from harness.descriptor import StackDescriptor
 from harness.errors import InvalidError, ScenarioError
-from harness.files import lever, project_root
+from harness.files import project_root, refuse_pulled_lever
+from harness.guard_file import guards_of
 from harness.guards import Guards, Ruling
 from harness.load.recording import with_recording
-from harness.model import Scenario
+from harness.model import Scenario, StackSpec
 from harness.scenario import parse
 from harness.stacks import registry
 
@@ -127,21 +135,22 @@ def permitted(scenario: Scenario) -> Permission:
     root = root_of(scenario)
     experiment = ChaosToolkit(scenario, root, Path(), "not yet")
     words.keep_secret(secret_values.of_scenario(scenario, experiment.document(), os.environ))
+    refuse_calls(scenario.path, experiment.document())
     targets = experiment.targets()
+    _refuse_without_commands(root, experiment)
     urls = {**_urls_of(scenario), **experiment.urls()}
     allowed = guards_of(root)
-    guards.refuse(allowed, scenario, targets, urls)
-    rulings = guards.rulings(allowed, scenario, targets, urls)
+    widths = experiment.widths({})
+    guards.refuse(allowed, scenario, targets, urls, widths)
+    rulings = guards.rulings(allowed, scenario, targets, urls, widths)
+    rulings += _of_cluster(allowed, scenario.stack)
     stack_id = registry.stack_id_local(project_root()) if scenario.stack.driver == "local" else None
     stack = registry.described(stack_id) if stack_id else None
     if stack is not None:
-        guards.refuse_stack(allowed, scenario, targets, stack)
-        rulings += guards.stack_rulings(allowed, scenario, targets, stack)
-    if lever().exists():
-        raise InvalidError(
-            f"The lever {lever()} is pulled: {lever().read_text(errors='replace').strip()[:200]}",
-            "Nothing may be injected until somebody removes that file.",
-        )
+        widths, everywhere = experiment.widths(stack.pods()), experiment.everywhere()
+        guards.refuse_stack(allowed, scenario, targets, stack, widths, everywhere)
+        rulings += guards.stack_rulings(allowed, scenario, targets, stack, widths, everywhere)
+    refuse_pulled_lever()
     return Permission(
         guards=allowed,
         targets=targets,
@@ -151,23 +160,28 @@ def permitted(scenario: Scenario) -> Permission:
     )
 
 
+def _refuse_without_commands(root: Path, experiment: ChaosToolkit) -> None:
+    """See that whoever wants to stop a node says how.
+
+    Raises:
+        InvalidError: Nobody does, or ``harness.toml`` says it in a way that cannot be read.
+    """
+    place = str(root / guards.FILE)
+    commands = node_commands.parse(project_file.read(root), place)
+    if commands is None and any(step.fault == "node_stop" for step in experiment.steps()):
+        raise InvalidError(*node_commands.nobody_says(place))
+
+
+def _of_cluster(allowed: Guards, spec: StackSpec) -> tuple[Ruling, ...]:
+    """What the guards say of the cluster that the kubeconfig leads a scenario to."""
+    if spec.driver != "kubernetes":
+        return ()
+    entry = kubeconfig.entry_of(spec.options["context"])
+    cluster_guards.refuse_entry(allowed, entry)
+    return cluster_guards.entry_rulings(allowed, entry)
+
+
 def _urls_of(scenario: Scenario) -> dict[str, str]:
     """The addresses that the scenario itself names."""
     options = scenario.stack.options
     return {f"stack.{name}": options[name] for name in ("url", "prometheus") if name in options}
-
-
-def guards_of(root: Path) -> Guards:
-    """The guards of a project; a file that cannot be read forbids everything.
-
-    Raises:
-        InvalidError: It cannot be read, or is wrong.
-    """
-    path = root / guards.FILE
-    try:
-        document = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        return Guards()
-    except (OSError, ValueError) as error:
-        raise InvalidError(f"{path} cannot be read: {error}.", "Correct it first.") from error
-    return guards.parse(document, str(path))

@@ -17,8 +17,10 @@ from typing import Any
 from harness import baselines, store, surroundings
 from harness.accepted_run import of_use
 from harness.chaos import ChaosToolkit
+from harness.cli import kubernetes as on_kubernetes
 from harness.cli import repeats, words
 from harness.cli.documents import render, render_all
+from harness.cli.generator import generator_of
 from harness.cli.interrupts import Interrupts
 from harness.cli.project import Permission, parse_all, permitted, root_of
 from harness.cli.target import target_of
@@ -27,9 +29,8 @@ from harness.durability import order as orders
 from harness.durability.stores import WriteStores
 from harness.errors import ExitCode, InvalidError
 from harness.evidence import Evidence
+from harness.experiment import Step
 from harness.files import lever, private_folder, project_root
-from harness.handed_on import handed_on
-from harness.load.locust import LocustLoad
 from harness.model import Scenario
 from harness.ports import Lab, Progress
 from harness.prometheus import Prometheus
@@ -37,7 +38,6 @@ from harness.received import HttpReceiver
 from harness.redaction import Redactor
 from harness.report.live import make_view
 from harness.run import run
-from harness.safety import Safety
 from harness.scenario import undecidable
 from harness.scenario.resolve import resolved
 from harness.stacks.local import known_defects
@@ -77,6 +77,8 @@ def run_all(request: Request) -> int:
     """
     scenarios = parse_all(request.files, request.profile, request.overrides)
     asked = [(s, permitted(s)) for s in scenarios]  # all, before the first one touches anything
+    for scenario in scenarios:
+        on_kubernetes.preflight(scenario, planned(scenario))
     codes = []
     for scenario, allowed in asked:
         ends = [_run_one(scenario, request, allowed) for _ in range(request.repeat)]
@@ -86,6 +88,11 @@ def run_all(request: Request) -> int:
                 scenario, [path for _, path in ends], request.out, request.output
             )
     return min(codes, key=WORST_FIRST.index, default=ExitCode.INCONCLUSIVE)
+
+
+def planned(scenario: Scenario) -> tuple[Step, ...]:
+    """A scenario's experiment, activity by activity."""
+    return ChaosToolkit(scenario, root_of(scenario), Path(), "not yet").steps()
 
 
 def demo(driver: str, defects: tuple[str, ...], out: Path, output: str) -> int:
@@ -213,10 +220,11 @@ def execute(
     key = plan["environment"]["key"]
     known = of_use(baselines.accepted(BASELINES, scenario.name, key), scenario)
     elsewhere = baselines.elsewhere(BASELINES, scenario.name, plan["environment"])
-    target = target_of(scenario.stack, request.defects, root, words.note)
+    target = target_of(scenario.stack, request.defects, root, words.note, chaos.targets())
     words.note(f"{scenario.name}: run {folder.run_id}")
     for warning in waiver_warnings(scenario, _today()):
         words.note(f"{scenario.name}: warning: {warning}")
+    safety = on_kubernetes.safety_of(scenario, target.id, folder, chaos.steps(), words.note)
     with Interrupts(lever(), request.deadline_s) as interrupts:
         view = make_view(sys.stderr)
         try:
@@ -225,19 +233,19 @@ def execute(
                 clock=interrupts,
                 stop=interrupts,
                 stack=target,
-                load=LocustLoad(
-                    scenario.load,
+                load=generator_of(
+                    scenario,
                     root,
-                    folder.path / store.SAMPLES,
+                    folder,
                     seed=plan["seed"],
-                    environment=handed_on(os.environ, (*scenario.environment, *scenario.secrets))
-                    | _recorded(scenario, folder),
+                    recorded=_recorded(scenario, folder),
                     redactor=kept,
                     tell=words.note,
                     given_up=lambda: interrupts.asked_by() is not None,
+                    connect=lambda: on_kubernetes.connect_to(target.id),
                 ),
                 chaos=chaos,
-                faults=Safety(target.id, folder.run_id, folder.path),
+                faults=safety,
                 metrics=None if scenario.client_side_only else Prometheus(),
                 store=folder,
                 watcher=_Watcher(view, kept),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from importlib import metadata
 from pathlib import Path
 
 from harness.cli import words
@@ -15,28 +17,35 @@ from harness.stacks.plan import BASE
 from harness.stacks.provision import locate, provide, python_for_services
 from harness.stacks.reference import assembly
 
+#: Programs of the Kubernetes driver: what would need each, and how to get it.
+KUBERNETES_PROGRAMS = {
+    "kubectl": ("deploying to Kubernetes", "see https://kubernetes.io/docs/tasks/tools"),
+    "kind": ("`harness stack up --stack kubernetes --kind`", "see https://kind.sigs.k8s.io"),
+}
+KUBERNETES_PACKAGE = "kubernetes"
+
 
 def up(profile: str, defects: tuple[str, ...], ports: tuple[str, ...], output: str) -> int:
     """Bring a profile of the embedded stack up and say where everything answers."""
     stack = LocalStack().up(
         profile=profile, defects=defects, ports=_ports(ports), progress=words.note
     )
-    return _told(stack, f"stack {stack.id} is up", output)
+    return told(stack, f"stack {stack.id} is up", output)
 
 
 def up_compose(
     project: str | None, file: Path | None, defects: tuple[str, ...], output: str
 ) -> int:
     """Bring a compose project up, or attach to it, and say where everything answers."""
-    compose = ComposeStack(_named(project), file or Path("docker-compose.yml"))
+    compose = ComposeStack(named(project), file or Path("docker-compose.yml"))
     stack = compose.up_with(defects, words.note) if defects else compose.up(words.note)
-    return _told(stack, f"stack {stack.id} is up", output)
+    return told(stack, f"stack {stack.id} is up", output)
 
 
-def attach(project: str, output: str) -> int:
+def attach(project: str | None, output: str) -> int:
     """Attach to a running compose project and say where everything answers."""
-    stack = ComposeStack(project).up(words.note)
-    return _told(stack, f"attached to {project}: stack {stack.id}", output)
+    stack = ComposeStack(named(project)).up(words.note)
+    return told(stack, f"attached to {project}: stack {stack.id}", output)
 
 
 def down(project: str | None, *, volumes: bool) -> int:
@@ -54,7 +63,12 @@ def down(project: str | None, *, volumes: bool) -> int:
     return ExitCode.PASS
 
 
-def _named(project: str | None) -> str:
+def named(project: str | None) -> str:
+    """The compose project that was asked for.
+
+    Raises:
+        InvalidError: None was.
+    """
     if project is None:
         raise InvalidError(
             "--stack compose needs --project.", "Say which project is meant: -p NAME."
@@ -62,7 +76,8 @@ def _named(project: str | None) -> str:
     return project
 
 
-def _told(stack: StackDescriptor, headline: str, output: str) -> int:
+def told(stack: StackDescriptor, headline: str, output: str) -> int:
+    """Say where the parts of a stack answer."""
     if output == "json":
         addresses = {name: service.url for name, service in stack.services.items()}
         words.say(json.dumps({"id": stack.id, "services": addresses}, indent=2))
@@ -115,6 +130,7 @@ def doctor(*, profile: str, fix: bool, quiet: bool) -> int:
             if name in needed:
                 continue
             _mention(name, needed_by, fix=fix)
+        _mention_kubernetes()
     for problem in problems:
         words.note(f"✗ {problem}")
     return ExitCode.ERROR if problems else ExitCode.PASS
@@ -132,9 +148,29 @@ def _mention(name: str, needed_by: str, *, fix: bool) -> None:
     except StackError as error:
         server, missing = None, str(error)
     if server is None:
-        words.say(f"– {name} is not there; only {needed_by} would need it: {missing}")
+        _without(name, needed_by, missing)
     else:
         words.say(f"✓ {name} {server.version}")
+
+
+def _mention_kubernetes() -> None:
+    """Say whether what the Kubernetes driver needs is there; nobody else does."""
+    name = f"the Python package {KUBERNETES_PACKAGE}"
+    try:
+        words.say(f"✓ {name} {metadata.version(KUBERNETES_PACKAGE)}")
+    except metadata.PackageNotFoundError:
+        install = "get it with `pip install 'reliability-harness[kubernetes]'`"
+        _without(name, "the driver kubernetes", install)
+    for program, (needed_by, how) in KUBERNETES_PROGRAMS.items():
+        path = shutil.which(program)
+        if path is None:
+            _without(program, needed_by, how)
+        else:
+            words.say(f"✓ {program}: {path}")
+
+
+def _without(name: str, needed_by: str, how: str) -> None:
+    words.say(f"– {name} is not there; only {needed_by} would need it: {how}")
 
 
 def _ports(texts: tuple[str, ...]) -> dict[str, int]:

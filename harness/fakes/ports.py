@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -138,6 +139,14 @@ class FakeChaos:
     def targets(self) -> tuple[str, ...]:
         """The one target."""
         return (self.world.target,)
+
+    def widths(self, pods: Mapping[str, int]) -> dict[str, int]:
+        """It stands for itself."""
+        return {}
+
+    def everywhere(self) -> tuple[str, ...]:
+        """It is one service."""
+        return ()
 
     def start(self, stack: StackDescriptor, epoch: int) -> None:
         """Inject at once and prove half a second later."""

@@ -24,7 +24,6 @@ DRIVER = "compose"
 ENSURE_RUNNING, RESUME = "container.ensure_running", "container.resume"
 GONE, PAUSED, DOWN = "container_gone", "container_paused", "container_down"
 
-BEFORE_TIMEOUT_S = 1.0
 PROVE_WITHIN_S = 4.0
 GRACE_S = 2
 
@@ -126,7 +125,7 @@ def well(engine: Engine, session: Session, target: str) -> tuple[Container, str,
         raise FaultError(f"{target} is {container.state} before the fault: there is nobody to hit.")
     service = stack.services.get(target)
     path = service.health_path if service else ""
-    met = service_container.meet(container, path, BEFORE_TIMEOUT_S)
+    met = service_container.meet(container, path, injection.BEFORE_TIMEOUT_S)
     if met is not None and not met.answered:
         raise FaultError(
             f"{target} is not well before the fault ({met} from {container.name}); a fault on it "

@@ -42,7 +42,7 @@ def inject(target: str, latency_ms: int | str, folder: str = "") -> dict[str, An
     if not 1 <= wanted <= MOST_MS:
         raise FaultError(f"A latency of {wanted} ms must be from 1 to {MOST_MS} ms.")
     found = session()
-    resources.service(found, target)
+    resources.require_own_machine(found, KIND, target)
     place = Path(folder) if folder else _folder_of(found.stack.id)
     resources.refuse_to_fill(place, WORKERS * stressor.SYNCED_MB)
     before_ms = fsync_latency.median_ms(place)

@@ -31,7 +31,7 @@ def inject(target: str) -> dict[str, Any]:
         kind=KIND,
         target=target,
         verb="toxiproxy.enable",
-        arguments={**path.arguments, "enabled": "true" if enabled else "false"},
+        arguments={**path.arguments(), "enabled": "true" if enabled else "false"},
         look="refused",
         before=str(path.before),
     )

@@ -24,7 +24,7 @@ def hold(for_s: float | str) -> dict[str, object]:
         for_s: Seconds as a number, or a duration such as ``"40s"``.
 
     Raises:
-        InvalidError: Not a duration.
+        InvalidError: Not a duration, or, outside of a run, somebody has pulled the lever.
         FaultError: There is nothing to hold, or a fault went away before its time.
     """
     length_s = _seconds(for_s)
@@ -39,6 +39,7 @@ def hold(for_s: float | str) -> dict[str, object]:
     witnesses = [_witness(e) for e in held]
     while True:
         current.require_guardian()
+        current.require_unpulled()
         for entry in held:
             _look_and_renew(current, entry)
         remaining_s = min(LOOK_EVERY_S, end - time.monotonic())

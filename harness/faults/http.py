@@ -28,7 +28,6 @@ from harness.undo import Entry
 
 VERB = "toxiproxy.restore_upstream"
 MAX_FOR_S = 3600.0
-BEFORE_TIMEOUT_S = 1.0
 LOOK_TIMEOUT_S = 3.0  # for what should come at once; a busy machine is slow
 PROVE_WITHIN_S = 2.0  # a look that met a busy machine may be taken again
 SHARE_SEEN = 0.8  # of a time that was asked for; timers blur the rest
@@ -83,7 +82,9 @@ def sight(session: Session, target: str, fault: HttpFault, look_path: str) -> Si
             f"look_path {look_path} does not begin with {fault.path}, the path of the requests "
             "that the fault hits: it would not be seen there."
         )
-    met = [http_answer.ask(path.edge.listen, look_path, BEFORE_TIMEOUT_S) for _ in range(3)]
+    met = [
+        http_answer.ask(path.edge.listen, look_path, injection.BEFORE_TIMEOUT_S) for _ in range(3)
+    ]
     for before in met:
         if not before.status or before.ended != http_answer.WHOLE:
             raise FaultError(
@@ -150,7 +151,7 @@ def inject(
         target=path.edge.name,
         verb=VERB,
         arguments={
-            **path.arguments,
+            **path.arguments(),
             "upstream": route.upstream,
             "via": route.via,
             "token": "${id}",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from harness.crashpoints import reach
-from harness.errors import FaultError
+from harness.errors import FaultError, RefusedError
 from harness.faults.session import LEASE_S, Session
 from harness.looks import look
 from harness.recover import Healed, heal
@@ -20,6 +20,7 @@ from harness.undo import Entry, State, now
 from harness.verbs import verb_of
 
 LOOK_PAUSE_S = 0.05
+BEFORE_TIMEOUT_S = 1.0  # of an answer just before the fault: who is slower is not well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class Injection:
         before: What was met just before the fault, for the proof.
         held: Whether it lasts until we heal it; a kill does not.
         prove_within_s: How long to keep looking; 0 means one look.
+        look_every_s: How long to wait between two looks, where what is waited for takes long.
     """
 
     kind: str
@@ -47,6 +49,7 @@ class Injection:
     before: str
     held: bool = True
     prove_within_s: float = 0.0
+    look_every_s: float = 0.0
 
 
 def inject(
@@ -65,21 +68,31 @@ def inject(
             healer may pass by meanwhile, after which nothing is applied.
 
     Raises:
+        InvalidError: Outside of a run the guards do not allow it.
         FaultError: It could not be applied or does not bite; nothing is left behind.
     """
+    session.require_allowed(fault.kind, fault.target)
     reach("inject.begun")
     entry = _intend(session, fault)
     reach("inject.intended")
+    begun = False
+
+    def called(entry: Entry) -> None:
+        nonlocal begun
+        begun = True
+        apply(entry)
+
     try:
+        session.keep_copy(entry)
         if prepare is not None:
             prepare(entry)
-        entry = _apply(session, entry, apply)
+        entry = _apply(session, entry, called)
         reach("inject.injected")
         entry = _prove(session, entry, fault)
         reach("inject.proven")
         return entry
-    except BaseException:  # a full disk, a held lock or Ctrl-C leave nothing behind either
-        heal(session.log, entry, own=True)
+    except BaseException as error:  # a full disk, a held lock or Ctrl-C leave nothing behind either
+        heal(session.log, entry, own=True, sent=begun and not isinstance(error, RefusedError))
         raise
 
 
@@ -121,6 +134,7 @@ def _intend(session: Session, fault: Injection) -> Entry:
     entry_id = f"{fault.kind}-{secrets.token_hex(4)}"
     arguments = {name: v.replace("${id}", entry_id) for name, v in fault.arguments.items()}
     verb_of(fault.verb, arguments)  # an entry that nobody could undo must not come to be
+    copy = session.place_of_copy(fault.kind, fault.verb)  # may post a guardian, and wait for it
     at = now()
     entry = Entry(
         id=entry_id,
@@ -135,6 +149,7 @@ def _intend(session: Session, fault: Injection) -> Entry:
         look=fault.look,
         effect=dict(fault.effect),
         held=fault.held,
+        copy=copy,
     )
     session.log.write(entry)
     return entry
@@ -145,6 +160,7 @@ def _apply(session: Session, entry: Entry, apply: Callable[[Entry], None]) -> En
     with session.log.locked():
         _refuse_if_fenced(session, entry)
         session.require_guardian()
+        session.require_hold()
         called_at = now()
         apply(entry)
         injected_at = now()
@@ -153,6 +169,7 @@ def _apply(session: Session, entry: Entry, apply: Callable[[Entry], None]) -> En
         # mark must not hide that the fault is there now.
         try:
             _refuse_if_fenced(session, entry)
+            session.require_hold()
         finally:
             entry = session.log.change(
                 entry, state=State.INJECTED, called_at=called_at, injected_at=injected_at
@@ -180,7 +197,7 @@ def _prove(session: Session, entry: Entry, fault: Injection) -> Entry:
                 f"{entry.kind} on {entry.target} does not bite: {seen.words}, "
                 f"and {fault.before} before the fault."
             )
-        time.sleep(LOOK_PAUSE_S)
+        time.sleep(max(LOOK_PAUSE_S, fault.look_every_s))
     at = now()
     proof = f"{seen.words}; {fault.before} just before"
     with session.log.locked():

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
-    """One kind: a module ``harness.faults.<name>`` with ``inject`` and ``heal``."""
-
-    name: str
-    summary: str
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
+from harness.faults.cluster_kinds import CLUSTER_KINDS
+from harness.faults.kind import Kind
 
 _TARGET = {"target": "an edge of the stack, such as gateway->llm-gateway"}
 _SHARE = {"toxicity": "share of the connections that it hits, 0.05 to 1; default 1"}
@@ -197,13 +189,21 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind(
             name="cpu",
-            summary="Processors of the service's machine are kept busy.",
-            parameters={**_SERVICE, "workers": "how many processors; default 1"},
+            summary="Processors of the service's machine, or of its container, are kept busy.",
+            parameters={
+                **_SERVICE,
+                "workers": "how many processors; default 1",
+                "container": "its name (Kubernetes); the first one by default",
+            },
         ),
         Kind(
             name="memory",
-            summary="Memory of the service's machine is used up, to a bound.",
-            parameters={**_SERVICE, "megabytes": "how much, 1 to 8192"},
+            summary="Memory of the service's machine, or of its container, is used up.",
+            parameters={
+                **_SERVICE,
+                "megabytes": "how much, 1 to 8192",
+                "container": "its name (Kubernetes); the first one by default",
+            },
         ),
         Kind(
             name="disk_latency",
@@ -231,6 +231,7 @@ KINDS: Mapping[str, Kind] = {
                 "folder": "where to write; the folder for temporary files by default",
             },
         ),
+        *CLUSTER_KINDS,
     )
 }
 
@@ -240,11 +241,11 @@ _ON_EDGES = {
         "toxiproxy.remove_toxic",
     ),
     "down": "toxiproxy.enable",
-    **dict.fromkeys(
-        ("http_error", "http_429", "slow_first_byte", "stall_stream", "truncate_stream"),
-        "toxiproxy.restore_upstream",
-    ),
 }
+_OVER_HTTP = dict.fromkeys(
+    ("http_error", "http_429", "slow_first_byte", "stall_stream", "truncate_stream"),
+    "toxiproxy.restore_upstream",
+)
 
 #: The verb out of :data:`harness.verbs.VERBS` that undoes each kind that a driver offers. Where
 #: a quick answer would not prove it, the entry has the variant of the verb that looks as well;
@@ -252,6 +253,7 @@ _ON_EDGES = {
 UNDONE_BY: Mapping[str, Mapping[str, str]] = {
     "local": {
         **_ON_EDGES,
+        **_OVER_HTTP,
         **dict.fromkeys(("kill", "restart", "stop"), "process.ensure_running"),
         "pause": "process.resume",
         "partition": "toxiproxy.rejoin",
@@ -263,10 +265,30 @@ UNDONE_BY: Mapping[str, Mapping[str, str]] = {
     },
     "compose": {
         **_ON_EDGES,
+        **_OVER_HTTP,
         **dict.fromkeys(("kill", "restart", "stop"), "container.ensure_running"),
         "pause": "container.resume",
         "disconnect": "container.reconnect",
         "partition": "container.rejoin",
+        "pool_exhaustion": "connections.release",
+    },
+    "kubernetes": {
+        **_ON_EDGES,
+        **dict.fromkeys(
+            ("kill", "restart", "pod_kill", "evict", "rollout_restart"), "workload.ensure_ready"
+        ),
+        "stop": "workload.scale_back",
+        "partition": "toxiproxy.rejoin",
+        "container_kill": "container_in_pod.ensure_ready",
+        "cordon": "cluster.put_back",
+        "drain": "node.give_back",
+        "node_stop": "node.start",
+        "bad_image": "workload.restore_image",
+        "dns": "workload.put_back",
+        "config": "config.restore",
+        "isolate": "policy.lift",
+        **dict.fromkeys(("quota", "node_pressure"), "cluster.delete_labelled"),
+        **dict.fromkeys(("cpu", "memory"), "pod_stressor.end"),
         "pool_exhaustion": "connections.release",
     },
 }

@@ -1,7 +1,7 @@
 """Two services do not reach each other: in both directions, or in one.
 
 Under compose by packet filter rules in the containers' network namespaces, where this machine
-may enter them; else, and on the local driver, by the Toxiproxy edges between the two.
+may enter them; else, and on the other drivers, by the Toxiproxy edges between the two.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from harness.errors import FaultError
 from harness.faults import containers, injection, partition_rules
 from harness.faults.injection import Injection
 from harness.faults.session import Session, session
-from harness.faults.toxiproxy import CLEAR_BELOW_MIN_S, healthy_path
+from harness.faults.toxiproxy import CLEAR_BELOW_MIN_S, healthy_path, server_told
 from harness.namespace import PASSED
 from harness.toxiproxy import Toxiproxy
 from harness.undo import Entry
@@ -206,6 +206,7 @@ def _by_edges(current: Session, target: str, peer: str, direction: str, problem:
         target=target,
         verb="toxiproxy.rejoin",
         arguments={
+            **server_told(current),
             "api": current.stack.toxiproxy,
             "edges": edge_partition.dump(cuts),
             "tag": "${id}",

@@ -24,7 +24,6 @@ ENSURE_RUNNING = "process.ensure_running"
 RESUME = "process.resume"
 GONE, STOPPED, HELD_DOWN = "process_gone", "process_stopped", "service_held_down"
 
-BEFORE_TIMEOUT_S = 1.0
 PROVE_WITHIN_S = 4.0  # a service that is asked to end may finish what it has begun
 GRACE_S = 2.0
 POLL_S = 0.02
@@ -224,7 +223,7 @@ def _resolve(session: Session, target: str) -> tuple[Process, probe.Probe]:
         raise FaultError(f"{target} is {now.state} before the fault: there is nobody to hit.")
     # Without credentials: the address goes into the undo entry and into messages.
     address = urlsplit(part.url).netloc.rpartition("@")[2]
-    before = probe.ask(address, part.health_path, BEFORE_TIMEOUT_S)
+    before = probe.ask(address, part.health_path, injection.BEFORE_TIMEOUT_S)
     if not before.answered:
         raise FaultError(
             f"{target} is not well before the fault ({before} from {address}); a fault on it "

@@ -20,6 +20,7 @@ from harness.faults.session import Session
 from harness.stressor import MODULE
 from harness.undo import Entry
 
+LOCAL = "local"
 END, WORKS = "stressor.end", "stressor_works"
 PROVE_WITHIN_S = 10.0
 MAX_FOR_S = 3600.0
@@ -45,12 +46,7 @@ def inject(
         FaultError: No such service, too much is asked for, or it does not bite; nothing is
             left behind.
     """
-    service(session, target)
-    if session.stack.driver == "compose":
-        raise FaultError(
-            f"{kind} would be on the engine's machine, not in the container of {target}; it is "
-            "available on the local driver only."
-        )
+    require_own_machine(session, kind, target)
     fault = Injection(
         kind=kind,
         target=target,
@@ -66,6 +62,21 @@ def inject(
         start(kind, amount, entry.id, path)
 
     return injection.inject(session, fault, apply)
+
+
+def require_own_machine(session: Session, kind: str, target: str) -> None:
+    """See that the service runs on this very machine, where the helper would.
+
+    Raises:
+        FaultError: There is no such service, or it runs in a container or elsewhere.
+    """
+    service(session, target)
+    driver = session.stack.driver
+    if driver != LOCAL:
+        raise FaultError(
+            f"{kind} would be on this machine, and {target} of the driver {driver} is not: it is "
+            "available on the local driver only."
+        )
 
 
 def service(session: Session, target: str) -> Service:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from harness.control import SIGNALS
 from harness.errors import FaultError, InvalidError
-from harness.faults import containers, injection, processes
+from harness.faults import containers, injection, pods, processes
 from harness.faults.session import Session
 from harness.undo import Entry
 
@@ -40,7 +40,11 @@ class Driver(Protocol):
         ...
 
 
-DRIVERS: Mapping[str, Driver] = {processes.DRIVER: processes, containers.DRIVER: containers}
+DRIVERS: Mapping[str, Driver] = {
+    processes.DRIVER: processes,
+    containers.DRIVER: containers,
+    pods.DRIVER: pods,
+}
 
 
 def of(session: Session) -> Driver:

@@ -17,7 +17,8 @@ def inject(target: str, signal: str = "KILL") -> dict[str, Any]:
 
     Args:
         target: Service, such as ``recommender``.
-        signal: ``KILL``, or ``TERM`` with ``KILL`` after two seconds.
+        signal: ``KILL``, or ``TERM`` with ``KILL`` after two seconds; on Kubernetes without any
+            grace, or with the pods' own.
 
     Raises:
         InvalidError: Another signal.

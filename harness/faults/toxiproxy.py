@@ -7,13 +7,15 @@ the proxy, compared with the same exchange just before.
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-from harness import probe, wire
+from harness import probe, toxiproxy_server, wire
+from harness.cluster_object import cluster_of
 from harness.descriptor import Edge
-from harness.errors import FaultError
+from harness.errors import FaultError, HarnessError
 from harness.faults import injection
 from harness.faults.injection import Injection
 from harness.faults.session import Session
@@ -25,7 +27,6 @@ from harness.wire import Exchange
 
 VERB = "toxiproxy.remove_toxic"
 LOOKING_VERB = "toxiproxy.remove_toxic_and_look"
-BEFORE_TIMEOUT_S = 1.0
 CLEAR_BELOW_MIN_S = 0.25
 
 #: Kinds that show in the answer to a single small question.
@@ -46,16 +47,35 @@ class Path:
     edge: Edge
     before: Probe
 
-    @property
     def arguments(self) -> dict[str, str]:
         """What every undo verb of a proxy takes."""
         return {
+            **server_told(self.session),
             "api": self.session.stack.toxiproxy,
             "proxy": self.edge.proxy,
             "listen": self.edge.listen,
             "health_path": self.edge.health_path,
             "clear_below_s": f"{max(CLEAR_BELOW_MIN_S, 5 * self.before.elapsed_s):.3f}",
         }
+
+
+def server_told(session: Session) -> dict[str, str]:
+    """What an undo entry says on Kubernetes, by which the end of the Toxiproxy can be told.
+
+    Where the API server says nothing of it now, its end can never be told: an entry is kept open
+    then as long as the Toxiproxy does not answer.
+    """
+    stack = session.stack
+    if not stack.namespace:
+        return {}
+    where = {name: getattr(stack, name) for name in ("context", "kubeconfig", "cluster")}
+    servers = ""
+    try:
+        with cluster_of(where) as cluster:
+            servers = toxiproxy_server.starts(cluster, stack.namespace)
+    except HarnessError as error:
+        logging.warning("Nobody knows which start of Toxiproxy this is: %s", error)
+    return {**where, "namespace": stack.namespace, "servers": servers}
 
 
 def healthy_path(session: Session, target: str) -> Path:
@@ -71,7 +91,7 @@ def healthy_path(session: Session, target: str) -> Path:
             "Label its service `harness.health_path`: with /path if it speaks HTTP, else with one "
             f"of {', '.join(GREETINGS)}.",
         )
-    before = probe.ask(edge.listen, edge.health_path, BEFORE_TIMEOUT_S)
+    before = probe.ask(edge.listen, edge.health_path, injection.BEFORE_TIMEOUT_S)
     if not before.answered:
         raise FaultError(
             f"The path {target} is not healthy before the fault ({before} from {edge.listen}); "
@@ -131,7 +151,7 @@ def add(
     """
     if toxic.toxicity < 1:
         effect = {**effect, "connections": tries(toxic.toxicity)}
-    arguments = {**path.arguments, "toxic": "${id}"}
+    arguments = {**path.arguments(), "toxic": "${id}"}
     # One quick answer proves the heal of what hits every request, and of nothing else.
     plain = look == "request" and toxic.toxicity == 1
     if not plain:
@@ -222,7 +242,7 @@ def exchange(path: Path, *, requests: int = 1, padding: int = 0) -> Exchange:
         path.edge.health_path,
         requests=requests,
         padding=padding,
-        timeout_s=BEFORE_TIMEOUT_S,
+        timeout_s=injection.BEFORE_TIMEOUT_S,
     )
     if met.ended != wire.CLOSED or not met.received:
         raise FaultError(

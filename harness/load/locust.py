@@ -10,31 +10,22 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-
 from harness import arrival_text, processes
 from harness.arrivals import Replay
 from harness.errors import InvalidError, LoadError, StoreError
 from harness.handed_on import handed_on
 from harness.load import plan as plans
 from harness.load.joining import refuse_password, too_few, waiting
-from harness.load.master_state import MasterState, clock_error_s, read_state
+from harness.load.master_state import MasterState, read_state
 from harness.load.plan import LoadPlan, share_of
-from harness.load.records import (
-    HEADER,
-    SELF_REPORT,
-    file_of,
-    merged,
-    read_names,
-    read_records,
-    read_watch,
-)
+from harness.load.reading import SampleReader
+from harness.load.records import HEADER, SELF_REPORT, file_of
 from harness.load.rendezvous import all_ready, set_zero
 from harness.model import LoadSpec
 from harness.offered import LoadMaster
 from harness.redacted_log import RedactedLog
 from harness.redaction import Redactor, to_environment
-from harness.samples import RECORD, WATCH, LoadSamples, Records
+from harness.samples import LoadSamples
 
 START_TIMEOUT_S = 60.0  # a busy machine takes half a minute for several workers
 STOP_GRACE_S = 5.0
@@ -90,14 +81,18 @@ class LocustLoad:
         self._profile = built_in if spec.profile is None else root / spec.profile
         if not self._profile.is_file():
             raise InvalidError(f"The load profile {self._profile} does not exist.")
-        self._plans = tuple(_plan(spec, folder, seed, worker) for worker in range(spec.workers))
+        self._plans = plans_of(spec, folder, seed)
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._records: list[Records] = [np.empty(0, RECORD) for _ in self._plans]
-        self._watched = [(np.empty(0, WATCH), 0) for _ in self._plans]
+        self._reader = SampleReader(folder, len(self._plans))
         self._schedule = self._plans[0].schedule()
         self._zero = 0.0
         self._stopped = False
         self._intact = True
+
+    @property
+    def intact(self) -> bool:
+        """Whether nothing is known to be missing, so far."""
+        return self._intact
 
     def start(self, base_url: str) -> float:
         """Start the workers and wait until all of them follow the schedule.
@@ -155,25 +150,7 @@ class LocustLoad:
 
     def samples(self) -> LoadSamples:
         """Everything recorded so far; only what is new is read."""
-        parts = []
-        for worker, known in enumerate(self._records):
-            fresh = read_records(self._folder, start=len(known), worker=worker)
-            if len(fresh):
-                self._records[worker] = np.concatenate([known, fresh])
-            parts.append((read_names(self._folder, worker), self._records[worker]))
-            seen, at = self._watched[worker]
-            more, at = read_watch(self._folder, at, worker)
-            self._watched[worker] = np.concatenate([seen, more]), at
-        series, records = merged(parts)
-        return LoadSamples(
-            series=series,
-            records=records,
-            zero=self._zero,
-            schedule=self._schedule,
-            intact=self._intact,
-            clock_error_s=clock_error_s(self._folder, len(self._plans)),
-            watch=np.concatenate([seen for seen, _ in self._watched]),
-        )
+        return self._reader.samples(zero=self._zero, schedule=self._schedule, intact=self._intact)
 
     def stop(self) -> None:
         """No more arrivals; what is on its way may end within the timeout."""
@@ -328,17 +305,13 @@ def stored_samples(folder: Path, *, intact: bool) -> LoadSamples | None:
         schedule = plan.schedule()
     except (ValueError, KeyError, TypeError, InvalidError) as error:
         raise StoreError(f"{header} says no plan of a load: {error}.") from error
-    workers = range(plan.workers)
-    series, records = merged([(read_names(folder, w), read_records(folder, 0, w)) for w in workers])
-    return LoadSamples(
-        series=series,
-        records=records,
-        zero=zero,
-        schedule=schedule,
-        intact=intact,
-        clock_error_s=clock_error_s(folder, plan.workers),
-        watch=np.concatenate([read_watch(folder, 0, w)[0] for w in workers]),
-    )
+    reader = SampleReader(folder, plan.workers)
+    return reader.samples(zero=zero, schedule=schedule, intact=intact)
+
+
+def plans_of(spec: LoadSpec, folder: Path, seed: int) -> tuple[LoadPlan, ...]:
+    """What each worker does: its share of the arrivals and users."""
+    return tuple(_plan(spec, folder, seed, worker) for worker in range(spec.workers))
 
 
 def _plan(spec: LoadSpec, folder: Path, seed: int, worker: int) -> LoadPlan:

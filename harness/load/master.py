@@ -26,6 +26,7 @@ from harness.errors import InvalidError
 from harness.load import messages, plan
 from harness.load.clocks import ClockWatch, RoundTrip
 from harness.load.install import closed_loops
+from harness.load.intake import Intake
 from harness.load.leaving import end
 from harness.load.link import write_header
 from harness.load.machine import digest, machine, own_address
@@ -33,12 +34,10 @@ from harness.load.master_socket import Server
 from harness.load.master_state import MasterState, write_clock
 from harness.load.messages import MessageError
 from harness.load.plan import LoadPlan
-from harness.load.records import SampleFiles, highest_series, shifted
 from harness.load.rendezvous import announce_ready, zero_of
 from harness.load.roster import PLAIN, Member, Roster
 from harness.load.shares import Shares
 from harness.redaction import from_environment
-from harness.samples import RECORD, SeriesName
 
 LOOK_S = 0.05
 LEAVE_GRACE_S = 2.0
@@ -67,7 +66,7 @@ class LoadMaster(MasterRunner):
         self._redact = from_environment(os.environ).text
         self._epoch_offset = time.time() - time.perf_counter()
         self._strangers: dict[str, float] = {}
-        self._files: dict[int, SampleFiles] = {}
+        self._intakes: dict[int, Intake] = {}
         self._clocks: dict[str, ClockWatch] = {}
         self._pinged_at: dict[str, float] = {}
         self._zero: float | None = None
@@ -196,27 +195,16 @@ class LoadMaster(MasterRunner):
     # -- what they report
 
     def _write_down(self, member: Member, report: messages.Report) -> None:
-        if report.first != member.records:
-            why = f"a report is missing: record {report.first:,} came after {member.records:,}"
-            raise MessageError(why)
         watch = self._clocks[member.id]
         if watch.used is None:
             if report.records or report.figures:
                 raise MessageError("records before its clock was known")
             return
-        files = self._files.get(member.worker)
-        if files is None:
-            files = self._files[member.worker] = SampleFiles(self._folder, member.worker)
-        for name in report.series:
-            files.series(SeriesName(name.kind, self._redact(name.name)))
-        member.series += len(report.series)
-        if report.records:
-            if highest_series(report.records) >= member.series:
-                raise MessageError("a record of a series that nobody named")
-            files.records(shifted(report.records, -watch.used.offset_s))
-            member.records += len(report.records) // RECORD.itemsize
-        for line in report.figures:
-            files.figures({**line, "at": line["at"] - watch.used.offset_s})
+        intake = self._intakes.get(member.worker)
+        if intake is None:
+            intake = Intake(self._folder, member.worker, self._redact)
+            self._intakes[member.worker] = intake
+        intake.take(report, watch.used.offset_s)
         member.done = report.final
 
     def _met_pong(self, member: Member, data: object) -> None:
@@ -295,9 +283,9 @@ class LoadMaster(MasterRunner):
         for member in waiting:
             if not member.done:
                 self._lose(member, "did not hand in its last records")
-        for files in self._files.values():
-            files.close()
-        self._files.clear()
+        for intake in self._intakes.values():
+            intake.close()
+        self._intakes.clear()
 
     def _end_before_it_began(self) -> None:
         self._let_go()

@@ -40,7 +40,7 @@ HELLO_S = 5.0  #: a worker with our recorder has said so by then
 _LONGEST_TEXT = 1000
 _MOST_RECORD_BYTES = 64 * 2**20
 _MOST_SERIES = 2**16 - 1
-_MOST_FIGURES = 64
+MOST_FIGURES = 64
 
 
 class MessageError(InvalidError):
@@ -112,6 +112,11 @@ class Report:
     figures: tuple[Mapping[str, float], ...] = ()
     final: bool = False
 
+    @property
+    def count(self) -> int:
+        """How many records there are."""
+        return len(self.records) // RECORD.itemsize
+
     def data(self) -> dict[str, Any]:
         """What travels."""
         return {
@@ -139,7 +144,7 @@ def report(data: object) -> Report:
         first=_count(fields.get("first"), "first"),
         records=records,
         series=tuple(_series(entry) for entry in _list(fields.get("series"), _MOST_SERIES)),
-        figures=tuple(_figures(line) for line in _list(fields.get("figures"), _MOST_FIGURES)),
+        figures=tuple(_figures(line) for line in _list(fields.get("figures"), MOST_FIGURES)),
         final=fields.get("final") is True,
     )
 
@@ -203,7 +208,7 @@ def _series(entry: object) -> SeriesName:
 
 def _figures(line: object) -> Mapping[str, float]:
     fields = _mapping(line, "line about the generator")
-    if not all(isinstance(name, str) for name in fields) or len(fields) > _MOST_FIGURES:
+    if not all(isinstance(name, str) for name in fields) or len(fields) > MOST_FIGURES:
         raise MessageError("A line about the generator has a few named numbers.")
     found = {name: _number(value, name) for name, value in fields.items()}
     if "at" not in found:

@@ -46,12 +46,14 @@ class LoadPlan:
 
     def schedule(self) -> Schedule | None:
         """The arrivals of all processes together; None for a closed loop."""
+        offered = self.offered()
+        return None if offered is None else Schedule(offered, random.Random(self.seed))
+
+    def offered(self) -> Plan | None:
+        """The plan of arrivals; None for a closed loop."""
         if self.arrivals is None:
             return None
-        return Schedule(self._plan(self.arrivals), random.Random(self.seed))
-
-    def _plan(self, text: str) -> Plan:
-        plan = arrival_text.parse(text)
+        plan = arrival_text.parse(self.arrivals)
         if isinstance(plan, Replay):
             return Replay(path=plan.path, speed=plan.speed, times_s=self.times_s)
         return plan

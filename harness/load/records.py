@@ -127,10 +127,12 @@ def highest_series(data: bytes) -> int:
     return int(np.frombuffer(data, RECORD)["series"].max())
 
 
-def read_watch(folder: Path, start: int = 0, worker: int = 0) -> tuple[Records, int]:
-    """What a worker saw of itself from a byte on, and the byte to go on from.
+def read_figures(
+    folder: Path, start: int = 0, worker: int = 0, most: int | None = None
+) -> tuple[list[dict[str, float]], int]:
+    """How a worker said it was, from a byte on, and the byte to go on from.
 
-    An unfinished last line is left for the next time.
+    An unfinished last line is left for the next time, and so are lines after the ``most`` first.
 
     Raises:
         StoreError: The file cannot be read, or a line is damaged.
@@ -140,14 +142,31 @@ def read_watch(folder: Path, start: int = 0, worker: int = 0) -> tuple[Records, 
         with path.open("rb") as stream:
             stream.seek(start)
             data = stream.read()
-        whole = data[: data.rfind(b"\n") + 1]
-        lines = [json.loads(line) for line in whole.splitlines()]
-        found = [(float(line["at"]), float(line["cpu_percent"])) for line in lines]
+        lines = data[: data.rfind(b"\n") + 1].splitlines(keepends=True)[:most]
+        found = [json.loads(line) for line in lines]
     except FileNotFoundError:
-        return np.empty(0, WATCH), start
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} is no load process's watch on itself: {error}.") from error
-    return np.array(found, WATCH), start + len(whole)
+        return [], start
+    except (OSError, ValueError) as error:
+        raise _no_watch(path, error) from error
+    return found, start + sum(map(len, lines))
+
+
+def read_watch(folder: Path, start: int = 0, worker: int = 0) -> tuple[Records, int]:
+    """The part of :func:`read_figures` that tells whether the worker had enough of a core.
+
+    Raises:
+        StoreError: The file cannot be read, or a line is damaged.
+    """
+    lines, end = read_figures(folder, start, worker)
+    try:
+        found = [(float(line["at"]), float(line["cpu_percent"])) for line in lines]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _no_watch(file_of(folder, SELF_REPORT, worker), error) from error
+    return np.array(found, WATCH), end
+
+
+def _no_watch(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path} is no load process's watch on itself: {error}.")
 
 
 def merged(

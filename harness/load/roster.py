@@ -25,8 +25,6 @@ class Member:
     joined: bool = False  #: its clock is known too, and Locust counts it
     ready: bool = False  #: its users wait for the first arrival
     begun: bool = False  #: it knows when the schedule begins
-    records: int = 0
-    series: int = 0
     done: bool = False  #: handed in its last records
     lost: str = ""  #: why it no longer does its share
 

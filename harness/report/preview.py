@@ -88,6 +88,9 @@ def _shared(load: Mapping[str, Any]) -> str:
         where = clean(load["master"]).removesuffix(":0")
         who = "a worker" if count == 1 else f"{count} workers"
         return f"; sent by {who} of other hosts, who join at {where}"
+    if load["inside"]:
+        who = "a worker" if count == 1 else f"{count} workers"
+        return f"; sent by {who} in pods of the stack's namespace"
     return f"; shared by {count} workers" if count > 1 else ""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from harness.arrival_text import parse as parse_arrivals
 from harness.scenario.fields import inside_project
+from harness.scenario.overlay import PODS
 from harness.scenario.problems import Problem, did_you_mean, quoted
 from harness.scenario.sections import STACK_OPTIONS
 from harness.scenario.tree import Node, at, key_mark
@@ -31,6 +32,7 @@ def check(root: Node, exists: Exists) -> Iterator[Problem]:
     if at(root, "with") is not None and at(root, "experiment") is None:
         yield Problem(key_mark(root, "with"), "with is only for experiment; faults say it directly")
     yield from _stack_options(root)
+    yield from _load_inside(root)
     yield from _files(root, exists)
     yield from _rates(root)
     yield from _metrics(root)
@@ -66,14 +68,26 @@ def _closed_loop(root: Node) -> Iterator[Problem]:
             yield Problem(key_mark(root, *path), message)
 
 
+#: The options without which nobody knows what a driver would touch.
+NEEDED = {
+    "compose": {"project": "the project's name"},
+    "kubernetes": {
+        "context": "the kubeconfig's name for the cluster",
+        "namespace": "the namespace's name",
+    },
+}
+
+
 def _stack_options(root: Node) -> Iterator[Problem]:
     """An option of another driver would be silently without effect."""
     stack, driver = at(root, "stack"), at(root, "stack", "driver")
     if stack is None or driver is None or str(driver.value) not in STACK_OPTIONS:
         return
-    if driver.value == "compose" and at(stack, "project") is None:
-        # It touches containers of one project, and guesses none.
-        yield Problem(driver.mark, "the driver compose needs stack.project, the project's name")
+    for option, what in NEEDED.get(str(driver.value), {}).items():
+        if at(stack, option) is None:
+            # It touches what it was told to touch, and guesses nothing.
+            message = f"the driver {driver.value} needs stack.{option}, {what}"
+            yield Problem(driver.mark, message)
     for name in stack.keys:
         fitting = [d for d, options in STACK_OPTIONS.items() if name in options]
         if fitting and driver.value not in fitting:
@@ -82,6 +96,19 @@ def _stack_options(root: Node) -> Iterator[Problem]:
                 f"it is for {', '.join(fitting)}"
             )
             yield Problem(key_mark(stack, name), message)
+
+
+def _load_inside(root: Node) -> Iterator[Problem]:
+    """Pods need a cluster, and one master is enough."""
+    if at(root, "load", "inside") is None:
+        return
+    mark, driver = key_mark(root, "load", "inside"), at(root, "stack", "driver")
+    name = PODS if driver is None else str(driver.value)
+    if name in STACK_OPTIONS and name != PODS:
+        message = f"load.inside needs the driver kubernetes; {name} has no pods"
+        yield Problem(mark, message)
+    if at(root, "load", "master") is not None:
+        yield Problem(mark, "both load.master and load.inside are given; keep one")
 
 
 def _files(root: Node, exists: Exists) -> Iterator[Problem]:

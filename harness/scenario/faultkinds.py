@@ -7,6 +7,21 @@ from typing import Annotated, get_args
 
 from pydantic import Field
 
+from harness.scenario.clusterfaults import (
+    BadImageFault,
+    ConfigFault,
+    ContainerKillFault,
+    CordonFault,
+    DnsFault,
+    DrainFault,
+    EvictFault,
+    IsolateFault,
+    NodePressureFault,
+    NodeStopFault,
+    PodKillFault,
+    QuotaFault,
+    RolloutRestartFault,
+)
 from harness.scenario.edgefaults import (
     BandwidthFault,
     DownFault,
@@ -34,7 +49,6 @@ from harness.scenario.servicefaults import (
     MemoryFault,
     PartitionFault,
     PauseFault,
-    PodKillFault,
     PoolExhaustionFault,
     RestartFault,
     StopFault,
@@ -67,7 +81,19 @@ Fault = Annotated[
     | DiskFault
     | DiskLatencyFault
     | PoolExhaustionFault
-    | PodKillFault,
+    | PodKillFault
+    | EvictFault
+    | ContainerKillFault
+    | CordonFault
+    | DrainFault
+    | NodeStopFault
+    | RolloutRestartFault
+    | BadImageFault
+    | ConfigFault
+    | QuotaFault
+    | IsolateFault
+    | DnsFault
+    | NodePressureFault,
     Field(discriminator="kind"),
 ]
 

@@ -171,6 +171,9 @@ Day = Annotated[
 UrlPath = Annotated[str, StringConstraints(pattern=r"^/[!-~]*$")]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
+ImageName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._:/@-]{0,254}$")]
+ObjectName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
+Label = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9./_-]{1,253}$")]
 
 
 class Shape(BaseModel):

@@ -12,6 +12,7 @@ from harness.scenario.tree import Node, at
 #: What identifies the file, and what a profile is part of.
 FIXED = ("version", "name", "profiles")
 REVIEWED = "waivers"
+PODS = "kubernetes"
 _OF_SOME_DRIVER = {option for options in STACK_OPTIONS.values() for option in options}
 _OVERRIDE = re.compile(r"([^=\s]+?)\s*=(.*)", re.DOTALL)
 
@@ -81,14 +82,24 @@ def override(root: Node, text: str) -> tuple[Node, list[Problem]]:
 
 
 def _for_driver(root: Node, driver: Node) -> Node:
-    """The scenario without the file's options for another driver than the one now asked for."""
+    """The scenario without what only another driver than the one now asked for can do."""
     stack = at(root, "stack")
     meant = STACK_OPTIONS.get(str(driver.value))
     if meant is None or stack is None or not isinstance(stack.value, dict):
         return root
-    kept = {k: v for k, v in stack.value.items() if k in meant or k not in _OF_SOME_DRIVER}
-    keys = {name: mark for name, mark in stack.keys.items() if name in kept}
-    return _set(root, ["stack"], 0, Node(kept, stack.mark, stack.end, keys))
+    foreign = [k for k in stack.value if k in _OF_SOME_DRIVER and k not in meant]
+    root = _set(root, ["stack"], 0, _without(stack, foreign))
+    load = at(root, "load")
+    if driver.value == PODS or load is None or not isinstance(load.value, dict):
+        return root
+    return _set(root, ["load"], 0, _without(load, ["inside"]))
+
+
+def _without(node: Node, keys: list[str]) -> Node:
+    assert isinstance(node.value, dict)
+    kept = {name: child for name, child in node.value.items() if name not in keys}
+    marks = {name: mark for name, mark in node.keys.items() if name in kept}
+    return Node(kept, node.mark, node.end, marks)
 
 
 def _moved(node: Node, mark: Mark) -> Node:

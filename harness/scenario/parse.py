@@ -20,7 +20,7 @@ from harness.model import (
 )
 from harness.objectives import parse as parse_objective
 from harness.objectives import show
-from harness.offered import LoadMaster
+from harness.offered import LoadInside, LoadMaster
 from harness.scenario import checks, conditions, overlay, shape
 from harness.scenario.document import read
 from harness.scenario.faultkinds import Fault
@@ -28,7 +28,7 @@ from harness.scenario.interpolate import interpolate
 from harness.scenario.notyet import refusals
 from harness.scenario.problems import Mark, Problem, quoted, render
 from harness.scenario.schema import ScenarioFile
-from harness.scenario.sections import Master, Stack
+from harness.scenario.sections import Inside, Master, Stack
 from harness.scenario.sizing import RAMP_UP_S, users_needed
 from harness.scenario.targets import NAMING, check_targets, named
 from harness.scenario.tree import Node, at, key_mark
@@ -176,6 +176,7 @@ def _scenario(file: ScenarioFile, path: str) -> Scenario:
             max_in_flight=users,
             workers=load.workers,
             master=_master(load.master),
+            inside=_inside(load.inside),
         ),
         experiment=file.experiment,
         arguments={key: meant(value) for key, value in (file.with_ or {}).items()},
@@ -204,6 +205,17 @@ def _master(master: Master | None) -> LoadMaster | None:
     if master is None:
         return None
     return LoadMaster(bind=master.bind, port=master.port, join_timeout_s=master.join_timeout)
+
+
+def _inside(inside: Inside | None) -> LoadInside | None:
+    if inside is None:
+        return None
+    return LoadInside(
+        image=inside.image or "",
+        join_timeout_s=inside.join_timeout,
+        secret=inside.secret or "",
+        nodes=inside.nodes,
+    )
 
 
 def _stack(stack: Stack) -> StackSpec:

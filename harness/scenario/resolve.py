@@ -8,6 +8,7 @@ from harness.arrival_text import show as show_arrivals
 from harness.durability.series import WriteSeries
 from harness.model import LoadSpec, Objective, Quantity, Scenario, Unit
 from harness.objectives import show
+from harness.offered import LoadInside
 from harness.slis import Sli
 from harness.units import show_duration, show_quantity
 from harness.waivers import Waiver
@@ -89,11 +90,21 @@ def _load(scenario: Scenario) -> dict[str, Any]:
             "port": load.master.port,
             "join_timeout": show_duration(load.master.join_timeout_s),
         }
-    if load.profile is not None:
-        return {"profile": load.profile, **document}
+    if load.inside is not None:
+        document["inside"] = _inside(load.inside)
     if load.service is not None:
         document["service"] = load.service
+    if load.profile is not None:
+        return {"profile": load.profile, **document}
     return {"http": list(load.http), **document}
+
+
+def _inside(inside: LoadInside) -> dict[str, Any]:
+    optional = {"image": inside.image, "secret": inside.secret, "nodes": dict(inside.nodes)}
+    return {
+        "join_timeout": show_duration(inside.join_timeout_s),
+        **{name: value for name, value in optional.items() if value},
+    }
 
 
 def _loop(load: LoadSpec) -> dict[str, Any]:

@@ -19,7 +19,9 @@ from harness.scenario.sections import (
     OBJECTIVE_HELP,
     BlastRadius,
     GatedObjective,
+    Inside,
     Load,
+    Master,
     Phases,
     Stack,
     WaivedCheck,
@@ -85,7 +87,8 @@ class ScenarioFile(Shape):
     with_: dict[Name, Argument] | None = Field(
         default=None,
         alias="with",
-        description="Values for the experiment's configuration. Only with `experiment`.",
+        description="Values for the experiment's configuration, as text, or as numbers where it "
+        "declares them with `env_var_type`. Only with `experiment`.",
         examples=[{"hold": "40s"}],
     )
     phases: Phases = Field(
@@ -179,6 +182,8 @@ class ScenarioFile(Shape):
 SECTIONS: Mapping[str, type[Shape]] = {
     "stack": Stack,
     "load": Load,
+    "load.master": Master,
+    "load.inside": Inside,
     "phases": Phases,
     "blast_radius": BlastRadius,
     "slis": SliQuery,

@@ -12,8 +12,11 @@ from harness.scenario.fields import (
     ArrivalPlan,
     Day,
     Duration,
+    ImageName,
+    Label,
     Line,
     LongerDuration,
+    ObjectName,
     ProjectFile,
     Request,
     Shape,
@@ -50,7 +53,14 @@ OBJECTIVE_EXAMPLES = [
 STACK_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "local": ("profile",),
     "compose": ("project", "file", "profile", "prometheus"),
-    "kubernetes": ("context", "namespace", "profile", "prometheus"),
+    "kubernetes": (
+        "context",
+        "namespace",
+        "cluster",
+        "overlay",
+        "prometheus",
+        "guardian_image",
+    ),
     "external": ("url", "prometheus"),
 }
 
@@ -70,10 +80,32 @@ class Stack(Shape):
         default=None, description="Compose file.", examples=["docker-compose.yml"]
     )
     context: Text | None = Field(
-        default=None, description="Context of the kubeconfig.", examples=["staging"]
+        default=None,
+        description="Context of the kubeconfig; `kubernetes` needs it.",
+        examples=["staging"],
     )
     namespace: Text | None = Field(
-        default=None, description="Kubernetes namespace.", examples=["shop"]
+        default=None,
+        description="Kubernetes namespace; `kubernetes` needs it.",
+        examples=["shop"],
+    )
+    cluster: Text | None = Field(
+        default=None,
+        description="Uid of the namespace `kube-system`, by which a cluster is known: a context "
+        "that leads to another one is refused.",
+        examples=["0b1f7a9c-4e0d-4c39-9d0e-0a4b1e6c2f11"],
+    )
+    guardian_image: Text | None = Field(
+        default=None,
+        description="Image with Python 3.11 or newer that the guardian inside the cluster runs "
+        "in; `python:3.11-slim` by default.",
+        examples=["registry.example.com/python:3.12-slim"],
+    )
+    overlay: Text | None = Field(
+        default=None,
+        description="Folder with a kustomization that is deployed where the namespace is empty, "
+        "and taken down after the run.",
+        examples=["stack/kubernetes/control"],
     )
     url: Text | None = Field(
         default=None,
@@ -116,6 +148,36 @@ class Master(Shape):
         json_schema_extra={"default": "2m"},
         description="How long to wait until all `workers` have joined; else nothing is sent.",
         examples=["5m"],
+    )
+
+
+class Inside(Shape):
+    """Load from pods in the namespace of a Kubernetes stack, beside its services."""
+
+    image: ImageName | None = Field(
+        default=None,
+        description="Image of the pods, with the same version of the harness as here; by default "
+        "`reliability-harness:` and that version, as `make image` builds it.",
+        examples=["reliability-harness:0.1.0"],
+    )
+    join_timeout: LongerDuration = Field(
+        default=120.0,
+        json_schema_extra={"default": "2m"},
+        description="How long to wait until the pods run and all `workers` have joined; else "
+        "nothing is sent.",
+        examples=["5m"],
+    )
+    secret: ObjectName | None = Field(
+        default=None,
+        description="Secret of the namespace that holds the variables named under `environment` "
+        "and `secrets`; those of this machine do not travel.",
+        examples=["shop-load"],
+    )
+    nodes: dict[Label, Label] = Field(
+        default_factory=dict,
+        description="Labels of the nodes that the pods may run on; keep them off those that the "
+        "faults break.",
+        examples=[{"pool": "load"}],
     )
 
 
@@ -164,14 +226,19 @@ class Load(Shape):
     )
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
         default=1,
-        description="Load processes that share the arrivals or users evenly: on this machine, or "
-        "with `master` on others.",
+        description="Load processes that share the arrivals or users evenly: on this machine, "
+        "with `master` on others, with `inside` in pods.",
         examples=[4],
     )
     master: Master | None = Field(
         default=None,
         description="The workers join from other hosts, through Locust's master and worker, "
         "instead of being started on this machine.",
+    )
+    inside: Inside | None = Field(
+        default=None,
+        description="The workers and their master run as pods in the stack's namespace "
+        "(driver `kubernetes`), and load goes to the services' addresses in the cluster.",
     )
 
 

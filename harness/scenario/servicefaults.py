@@ -39,7 +39,8 @@ class StopFault(HeldFault):
     kind: Literal["stop"] = Field(description="What breaks.", examples=["stop"])
     signal: Literal["KILL", "TERM"] = Field(
         default="KILL",
-        description="The signal that ends it; TERM is followed by KILL after two seconds.",
+        description="The signal that ends it; TERM is followed by KILL after two seconds, on "
+        "Kubernetes after the pods' own grace.",
         examples=["TERM"],
     )
 
@@ -98,20 +99,30 @@ class PartitionFault(HeldFault):
 
 
 class CpuFault(HeldFault):
-    """Processors of the service's machine are kept busy."""
+    """Processors of the service's machine, or of its container, are kept busy."""
 
     kind: Literal["cpu"] = Field(description="What breaks.", examples=["cpu"])
     workers: Annotated[int, Field(ge=1, le=1024)] = Field(
         default=1, description="How many processors.", examples=[2]
     )
+    container: Text | None = Field(
+        default=None,
+        description="On Kubernetes: the container in whose cgroup it is; by default the first one.",
+        examples=["api"],
+    )
 
 
 class MemoryFault(HeldFault):
-    """Memory of the service's machine is used up, to a bound."""
+    """Memory of the service's machine, or of its container, is used up, to a bound."""
 
     kind: Literal["memory"] = Field(description="What breaks.", examples=["memory"])
     megabytes: Annotated[int, Field(ge=1, le=8192)] = Field(
         description="How much, in megabytes.", examples=[256]
+    )
+    container: Text | None = Field(
+        default=None,
+        description="On Kubernetes: the container in whose cgroup it is; by default the first one.",
+        examples=["api"],
     )
 
 
@@ -141,13 +152,4 @@ class PoolExhaustionFault(HeldFault):
     )
     connections: Annotated[int, Field(ge=1, le=5000)] = Field(
         default=1000, description="How many are held at most.", examples=[200]
-    )
-
-
-class PodKillFault(FaultTarget):
-    """Pods of a selector are killed at once."""
-
-    kind: Literal["pod_kill"] = Field(description="What breaks.", examples=["pod_kill"])
-    count: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=1, description="How many pods.", examples=[1]
     )

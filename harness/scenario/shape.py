@@ -101,7 +101,8 @@ def _keys_at(root: Node, where: Where) -> list[str]:
         name = kind.value if kind is not None and isinstance(kind.value, str) else ""
         model = FAULT_KINDS.get(name, ScenarioFile)
     elif where:
-        model = SECTIONS.get(str(where[0]), ScenarioFile)
+        outer = SECTIONS.get(str(where[0]), ScenarioFile)
+        model = SECTIONS.get(dotted(where[:2]), outer)
     return [field.alias or name for name, field in model.model_fields.items()]
 
 

@@ -12,7 +12,7 @@ from harness.scenario.problems import Problem, quoted
 from harness.scenario.tree import Node, at, key_mark
 
 #: Keys of an inline fault that name a target.
-NAMING = ("target", "peer")
+NAMING = ("target", "peer", "restart")
 
 
 class TargetNames(Shape):
@@ -25,7 +25,9 @@ class TargetNames(Shape):
         default=None, description="Service or edge under docker compose.", examples=["worker.1"]
     )
     kubernetes: Text | None = Field(
-        default=None, description="Selector under Kubernetes.", examples=["app=worker"]
+        default=None,
+        description="Service, edge, labels or TYPE/NAME under Kubernetes.",
+        examples=["app=worker"],
     )
     external: Text | None = Field(
         default=None, description="Service or edge of a system that is not ours."

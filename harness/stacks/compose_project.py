@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
@@ -10,26 +9,22 @@ from harness import probe
 from harness.containers import SERVERS, UP, Container, Engine
 from harness.descriptor import Edge, Service, StackDescriptor
 from harness.errors import InvalidError
-from harness.greetings import PORTS, is_http
+from harness.greetings import is_http
 from harness.stacks import registry
+from harness.stacks.describing import (
+    ARROW,
+    DEFAULT_HEALTH_PATH,
+    EDGES,
+    ENTRY,
+    HEALTH_PATH,
+    edges_labelled,
+    entry_of,
+    health_path_at,
+    says_yes,
+)
 from harness.toxiproxy import Proxy, Toxiproxy
 
 DRIVER = "compose"
-HEALTH_PATH, ENTRY, EDGES = "harness.health_path", "harness.entry", "harness.edges"
-DEFAULT_HEALTH_PATH, HOME_PATH = "/healthz", "/"
-NOT_FOUND = 404
-HEALTH_PATHS = {
-    "toxiproxy": "/version",
-    "prometheus": "/-/healthy",
-    "alertmanager": "/-/healthy",
-}
-DEFAULT_ENTRY = "gateway"
-ASK_WITHIN_S = 1.0
-
-#: Ports of servers that speak no HTTP, and would log an HTTP request as an attack or a fault.
-NOT_HTTP = frozenset({*PORTS, 3306, 5672, 9042, 27017})
-
-_ARROW = re.compile(r"\S+->\S+")
 
 
 def describe(
@@ -85,25 +80,15 @@ def _services(group: Sequence[Container]) -> dict[str, Service]:
 
 def _service(name: str, container: Container, identities: tuple[str, ...]) -> Service:
     address = container.address(container.health_port)
-    path = container.labels.get(HEALTH_PATH, "") or _default_path(container, address)
+    path = container.labels.get(HEALTH_PATH, "") or _path_at(container, address)
     scheme = "http" if is_http(path) else "tcp"
     url = f"{scheme}://{address}" if address else ""
     return Service(name=name, url=url, health_path=path, identities=identities)
 
 
-def _default_path(container: Container, address: str) -> str:
-    if not address:
-        return ""
+def _path_at(container: Container, address: str) -> str:
     ports = {*container.published, *container.exposed}
-    known = sorted(PORTS.keys() & ports)
-    if NOT_HTTP & ports and not known:
-        return ""
-    path = PORTS[known[0]] if known else HEALTH_PATHS.get(container.kind, DEFAULT_HEALTH_PATH)
-    met = probe.request(address, path, ASK_WITHIN_S)
-    if met.status == NOT_FOUND:  # it speaks HTTP, and knows no such path
-        path = HOME_PATH
-        met = probe.request(address, path, ASK_WITHIN_S)
-    return path if met.answered else ""
+    return health_path_at(address, ports, container.kind)
 
 
 def _server(found: Sequence[Container], kind: str) -> str:
@@ -114,16 +99,14 @@ def _server(found: Sequence[Container], kind: str) -> str:
 
 def _entry(found: Sequence[Container], services: Mapping[str, Service]) -> str:
     """Where the users come in: labelled, called ``gateway``, or the only published HTTP service."""
-    labelled = [c.service for c in found if c.labels.get(ENTRY, "") not in ("", "false")]
+    labelled = [c.service for c in found if says_yes(c.labels.get(ENTRY))]
     http = [
         c.service
         for c in found
         if c.published and not c.kind and services[c.service].url.startswith("http:")
     ]
-    named = [name for name in (*labelled, DEFAULT_ENTRY) if name in services]
-    if named:
-        return services[named[0]].url
-    return services[http[0]].url if len(set(http)) == 1 else ""
+    name = entry_of(labelled, http, services)
+    return services[name].url if name else ""
 
 
 def _edges(
@@ -136,12 +119,11 @@ def _edges(
     if not api:
         return {}
     server = next(c for c in found if c.kind == "toxiproxy")
-    pairs = (pair.partition("=") for pair in server.labels.get(EDGES, "").split(","))
-    labelled = {proxy.strip(): name.strip() for proxy, _, name in pairs}
+    labelled = edges_labelled(server.labels.get(EDGES, ""))
     edges = {}
     for proxy in Toxiproxy(api).proxies().values():
         name = labelled.get(proxy.name, proxy.name)
-        if _ARROW.fullmatch(name):
+        if ARROW.fullmatch(name):
             edges[name] = _edge(name, proxy, server, services)
     return edges
 

@@ -99,6 +99,19 @@ SPECS: Mapping[str, ServerSpec] = {
             "go": "install Go 1.23 or newer, then run the same command again",
         },
     ),
+    "opa": ServerSpec(
+        name="opa",
+        programs=("opa",),
+        minimum=(1, 0),  # from which on Rego is what our policy is written in
+        version=r"Version: (\d+(?:\.\d+)+)",
+        ask_version=("version",),
+        go_module="github.com/open-policy-agent/opa@v1.12.1",
+        go_program="opa",
+        commands={
+            "brew": "brew install opa",
+            "go": "install Go 1.24 or newer, then run the same command again",
+        },
+    ),
     "faketime": ServerSpec(
         name="faketime",
         programs=("faketime",),
@@ -166,6 +179,7 @@ SPECS: Mapping[str, ServerSpec] = {
 #: What only some fault kinds or services need, and what for.
 OPTIONAL: Mapping[str, str] = {
     "faketime": "the fault kind `clock`",
+    "opa": "a real policy agent in the profiles `control` and `full`",
     "redis-server": "services that keep their data in Redis",
     "postgres": "services that keep their data in PostgreSQL",
     "java": "Kafka",

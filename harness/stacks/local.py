@@ -22,7 +22,7 @@ from harness.stacks import foreign_data, registry, starter
 from harness.stacks import ports as ports_of_ours
 from harness.stacks.plan import BASE, CONTROL_FILE, EVENTS_FILE, IDENTITY_FILE, PLAN_FILE, Request
 from harness.stacks.plan import load as load_plan
-from harness.stacks.provision import provide, python_for_services
+from harness.stacks.provision import locate, provide, python_for_services
 from harness.stacks.reference import assembly
 from harness.stacks.reference.site import DataFolder, Programs
 
@@ -150,6 +150,13 @@ class LocalStack:
 
     def _programs(self, profile: str, progress: Callable[[str], None]) -> Programs:
         servers = {name: provide(name, progress) for name in assembly.programs_of(profile)}
+        for name in assembly.optional_programs_of(profile):
+            if (server := locate(name)) is not None:
+                servers[name] = server
+            else:
+                progress(
+                    f"{name} is not there, and is left out; `harness doctor --fix` fetches it."
+                )
         return Programs(
             stack_root=self.root / "stack",
             python=python_for_services(),

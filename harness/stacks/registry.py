@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from harness import control, docker_engine
+from harness.cluster import workloads_in
 from harness.descriptor import StackDescriptor
 from harness.descriptor import load as parse
 from harness.errors import HarnessError, InvalidError, StackError
@@ -31,19 +32,26 @@ def stack_id_compose(engine_id: str, project: str) -> str:
     return f"compose-{hashlib.sha256(engine_id.encode()).hexdigest()[:8]}-{project}"
 
 
+def stack_id_kubernetes(cluster: str, namespace: str) -> str:
+    """The id of a namespace of one cluster; names of namespaces are safe in paths."""
+    return f"kubernetes-{hashlib.sha256(cluster.encode()).hexdigest()[:8]}-{namespace}"
+
+
 def folder(stack_id: str) -> Path:
     """Where a stack keeps its files."""
     return state_home() / "stacks" / stack_id
 
 
 def is_running(stack: StackDescriptor) -> bool:
-    """Whether the stack's supervisor answers, or its engine has containers of its project.
+    """Whether the stack's supervisor answers, or its engine or cluster has something of it.
 
     A stack with neither is another driver's; that its descriptor is there is all that can
     be said here.
     """
     if stack.project:
         return _has_containers(stack)
+    if stack.namespace:
+        return _has_workloads(stack)
     if not stack.control:
         return True
     try:
@@ -58,6 +66,19 @@ def _has_containers(stack: StackDescriptor) -> bool:
     try:
         with contextlib.closing(docker_engine.connect(stack.engine_url, stack.engine)) as engine:
             return bool(engine.containers(stack.project))
+    except HarnessError:
+        return False
+
+
+def _has_workloads(stack: StackDescriptor) -> bool:
+    """In whatever state: a fault may have scaled them all to nothing."""
+    from harness import kubernetes_api  # noqa: PLC0415 - slow to import, and seldom needed
+
+    try:
+        with contextlib.closing(
+            kubernetes_api.connect(stack.context, stack.cluster, stack.kubeconfig)
+        ) as cluster:
+            return bool(workloads_in(cluster, stack.namespace))
     except HarnessError:
         return False
 
@@ -81,6 +102,34 @@ def described(stack_id: str) -> StackDescriptor | None:
         return parse(path.read_text(), str(path))
     except (OSError, UnicodeDecodeError, InvalidError):
         return None
+
+
+def refuse_other_cluster(context: str, namespace: str, cluster: str) -> None:
+    """See that a context still leads to the cluster that it led to when it was attached to.
+
+    Raises:
+        InvalidError: It leads to another one now.
+    """
+    for stack in _of_other_clusters(context, namespace, cluster):
+        raise InvalidError(
+            f"The context {context!r} leads to the cluster {cluster}; when {namespace} was "
+            f"attached to, it led to {stack.cluster}. Nothing was touched.",
+            "If that is right, say so with `harness stack attach --stack kubernetes "
+            f"--context {context} -n {namespace}`.",
+        )
+
+
+def forget_other_clusters(context: str, namespace: str, cluster: str) -> None:
+    """Forget where a context led to before: somebody has said that it is right now."""
+    for stack in _of_other_clusters(context, namespace, cluster):
+        (folder(stack.id) / FILE).unlink(missing_ok=True)
+
+
+def _of_other_clusters(context: str, namespace: str, cluster: str) -> list[StackDescriptor]:
+    names = (path.parent.name for path in (state_home() / "stacks").glob(f"*/{FILE}"))
+    stacks = (stack for name in sorted(names) if (stack := described(name)) is not None)
+    same = [s for s in stacks if (s.context, s.namespace) == (context, namespace)]
+    return [stack for stack in same if stack.cluster != cluster]
 
 
 def running() -> list[StackDescriptor]:

@@ -23,6 +23,7 @@ from scripts.scenario_matrix import history, page, planning, score
 from scripts.scenario_matrix.cells import NOT_RUN, Record, latest
 from scripts.scenario_matrix.digests import digests, scenario_of
 from scripts.scenario_matrix.planning import Due
+from scripts.scenario_matrix.platforms import Places
 from scripts.scenario_matrix.playing import Interrupted, play
 from scripts.scenario_matrix.table import DRIVERS, Cell, parse
 
@@ -57,6 +58,7 @@ class Session:
 
     def __init__(self, root: Path, cells: Sequence[Cell], asked: argparse.Namespace) -> None:
         self.root, self.cells, self.asked = root, cells, asked
+        self._places = Places(project=asked.project, context=asked.context)
         self._end = None if asked.budget is None else time.monotonic() + asked.budget * 60
         self.met, self.unmet, self.not_run = 0, 0, 0
 
@@ -82,7 +84,7 @@ class Session:
     def _keep(self, cell: Cell, before: Sequence[Record], deadline_s: float) -> None:
         now = digests(self.root, cell)
         try:
-            record = play(self.root, cell, now, project=self.asked.project, deadline_s=deadline_s)
+            record = play(self.root, cell, now, places=self._places, deadline_s=deadline_s)
         except Interrupted as stopped:
             _say(f"  interrupted, and not kept: {stopped}")
             return
@@ -130,6 +132,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--profile", default="", help="of the scenarios that have it, this overlay")
     parser.add_argument("--again", action="store_true", help="also what is not stale, oldest first")
     parser.add_argument("--project", default=PROJECT, help="name for the compose project")
+    parser.add_argument("--context", default="", help="context of a kubeconfig, for Kubernetes")
     parser.add_argument("--list", action="store_true", help="say what would be run, and why")
     parser.add_argument("--page", action="store_true", help="write the page only")
     parser.add_argument("--score", action="store_true", help="say the detection score only")

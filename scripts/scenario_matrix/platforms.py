@@ -18,6 +18,9 @@ from scripts.scenario_matrix.table import Cell
 
 UP_TIMEOUT_S, DOWN_TIMEOUT_S, ASK_TIMEOUT_S = 900.0, 180.0, 30.0
 HEAL_TIMEOUT_S = 120.0
+#: Namespace of the platform on Kubernetes: one that `harness.toml` allows, and made anew.
+NAMESPACE = "shop-matrix"
+OVERLAYS, WHOLE = "stack/kubernetes", "base"
 HARNESS = (sys.executable, "-m", "harness")
 _PORT = re.compile(r"\$\{(\w+_PORT):-\d+\}")
 _PORTS = re.compile(r"\$\{(\w+_PORTS):-[\d-]+\}")
@@ -35,14 +38,27 @@ class Platform:
     environment: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where platforms are brought up.
+
+    Args:
+        project: Name for a compose project; nothing may be called so yet.
+        context: Context of a kubeconfig, or empty for none.
+    """
+
+    project: str
+    context: str = ""
+
+
 @contextlib.contextmanager
-def brought_up(root: Path, cell: Cell, project: str, state: Path) -> Iterator[Platform]:
+def brought_up(root: Path, cell: Cell, places: Places, state: Path) -> Iterator[Platform]:
     """The cell's platform with its defect and nothing of earlier cells in it.
 
     Args:
         root: The checkout.
         cell: What to bring up.
-        project: Name for a compose project; nothing may be called so yet.
+        places: Where.
         state: Folder for the harness's state, its own.
 
     Raises:
@@ -54,10 +70,11 @@ def brought_up(root: Path, cell: Cell, project: str, state: Path) -> Iterator[Pl
         with _local(root, cell, environment) as platform:
             yield platform
     elif cell.driver == "compose":
-        with _compose(root, cell, project, environment) as platform:
+        with _compose(root, cell, places.project, environment) as platform:
             yield platform
     else:
-        raise CannotRun(f"nothing here brings up a stack of the driver {cell.driver}")
+        with _kubernetes(root, cell, places.context, environment) as platform:
+            yield platform
 
 
 @contextlib.contextmanager
@@ -92,6 +109,25 @@ def _compose(
     finally:
         down = ["down", "--volumes", "--remove-orphans", "--timeout", "2"]
         call(root, [*compose, *down], planted, DOWN_TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def _kubernetes(
+    root: Path, cell: Cell, context: str, environment: Mapping[str, str]
+) -> Iterator[Platform]:
+    if not context:
+        raise CannotRun("no cluster was named: --context is a context of the kubeconfig")
+    place = ["--stack", "kubernetes", "--context", context, "--namespace", NAMESPACE]
+    overlay = ["--overlay", f"{OVERLAYS}/{cell.parts or WHOLE}"]
+    defects = [word for name in cell.defects for word in ("--defect", name)]
+    try:
+        _up(root, [*HARNESS, "stack", "up", *place, *overlay, *defects], environment)
+        yield Platform(
+            stack=f"{{driver: kubernetes, context: {context}, namespace: {NAMESPACE}}}",
+            environment=environment,
+        )
+    finally:
+        call(root, [*HARNESS, "stack", "down", *place], environment, DOWN_TIMEOUT_S)
 
 
 def port_settings(compose_file: str) -> dict[str, str]:

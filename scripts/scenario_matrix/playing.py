@@ -18,7 +18,7 @@ from harness import surroundings
 from harness.errors import ExitCode
 from scripts.scenario_matrix.cells import NOT_RUN, Machine, Record, figures
 from scripts.scenario_matrix.digests import scenario_of
-from scripts.scenario_matrix.platforms import HARNESS, CannotRun, brought_up, call
+from scripts.scenario_matrix.platforms import HARNESS, OVERLAYS, CannotRun, Places, brought_up, call
 from scripts.scenario_matrix.table import Cell
 
 #: What a run depends on that is under version control: whether it is as committed.
@@ -31,7 +31,7 @@ class Interrupted(Exception):  # noqa: N818 - not an error: nothing is to be kep
 
 
 def play(
-    root: Path, cell: Cell, digests: Mapping[str, str], *, project: str, deadline_s: float
+    root: Path, cell: Cell, digests: Mapping[str, str], *, places: Places, deadline_s: float
 ) -> Record:
     """Bring the platform up, run the scenario, take it down.
 
@@ -44,7 +44,7 @@ def play(
     code: int | None
     with tempfile.TemporaryDirectory(prefix="harness-matrix-") as folder:
         try:
-            with brought_up(root, cell, project, Path(folder) / "state") as platform:
+            with brought_up(root, cell, places, Path(folder) / "state") as platform:
                 runs = Path(folder) / "runs"
                 done = call(
                     root,
@@ -71,10 +71,12 @@ def play(
 
 
 def parts_of(root: Path, cell: Cell) -> str:
-    """Which part of the local stack the cell needs: as the table says, else as the scenario."""
+    """Which part of the platform the cell needs: as the table says, else as the scenario."""
     stack = scenario_of(root, cell).stack
-    named = stack.options.get("profile", "") if stack.driver == cell.driver == "local" else ""
-    return cell.parts or named
+    if cell.parts or stack.driver != cell.driver:
+        return cell.parts
+    overlay = stack.options.get("overlay", "").removeprefix(f"{OVERLAYS}/")
+    return overlay or stack.options.get("profile", "")
 
 
 def argv(cell: Cell, stack: str, runs: Path, deadline_s: float) -> list[str]:

@@ -37,7 +37,8 @@ class Cell:
         defect: The planted defect; :data:`HEALTHY` for none.
         catalogue: Row of the catalogue, or empty.
         profile: Overlay of the scenario, or empty.
-        parts: Part of the local stack, or empty for its default.
+        parts: Part of the platform, or empty for its default: a profile of the local stack, a
+            folder of ``stack/kubernetes``.
         not_run: Why it cannot be run at all, or empty.
     """
 
@@ -119,8 +120,8 @@ def _of_row(
         yield from (f"{driver}: {problem}" for problem in _shape(said, DRIVER_KEYS))
         if isinstance(said.get("defects", []), list):
             yield from _unknown_defects(said.get("defects", []), known)
-        if "parts" in said and driver != "local":
-            yield f"{driver}: 'parts' are of the local driver only"
+        if "parts" in said and driver == "compose":
+            yield f"{driver}: it brings up the whole file, and has no 'parts'"
 
 
 def _shape(found: Mapping[str, Any], keys: Mapping[str, tuple[type, bool]]) -> Iterator[str]:

@@ -45,3 +45,29 @@ def whole(body: dict[str, object], name: str, default: int, least: int, most: in
     if not least <= value <= most:
         raise BodyError(f"`{name}` {value} must be from {least} to {most}.")
     return value
+
+
+def number(body: dict[str, object], name: str, default: float, least: float, most: float) -> float:
+    """A number in a range; the default where there is none.
+
+    Raises:
+        BodyError: It is out of range, or another thing.
+    """
+    value = body.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BodyError(f"`{name}` must be a number.")
+    if not least <= value <= most:  # nothing compares with what is not a number
+        raise BodyError(f"`{name}` {value} must be from {least:g} to {most:g}.")
+    return float(value)
+
+
+def flag(body: dict[str, object], name: str) -> bool:
+    """True or false; false where there is neither.
+
+    Raises:
+        BodyError: It is another thing.
+    """
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise BodyError(f"`{name}` must be true or false.")
+    return value

@@ -1,4 +1,4 @@
-"""A control plane: action plans are accepted, kept, and carried out once.
+"""A control plane: plans are carried out once, versions go out in stages, policies are asked.
 
 202 is a promise: the plan is committed, and will be carried out. 503 means that it is nowhere, 504
 that nobody can tell; the same ``plan_id`` may be sent again, for it is the same plan.
@@ -9,26 +9,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
-from services.bodies import BodyError
+from services import canary_api, policy_api
+from services.answers import Handler, answer, body_of, found, frozen, refused, tell_failures
+from services.canary_api import CanaryApi
+from services.canary_executor import AnswerCounter, CanaryExecutor
+from services.canary_store import CanaryStore
 from services.database import Database, DatabaseError
-from services.metrics import FALLBACKS, PLANS_ACCEPTED, RATE_LIMITED, announce_route
+from services.metrics import FALLBACKS, PLANS_ACCEPTED, RATE_LIMITED, SHED, announce_route
 from services.plan_executor import PlanExecutor
 from services.plan_store import FrozenError, PlanStore, is_same
 from services.plans import FreezeWindow, Plan, replicas_of
+from services.policy_api import PolicyApi
+from services.policy_engine import BuiltIn, OpenPolicyAgent, PolicyEngine
 from services.rate_limit import MICROSECONDS, Limit, RateLimiter, retry_after_s
 from services.redis_store import NAME as REDIS
 from services.redis_store import RedisStore
 from services.serving import application, ending_with, serve
 from services.settings import Settings
+from services.shedding import shedding
 from services.upstream import REASONS
 
 SERVICE = "control-api"
@@ -41,8 +46,13 @@ SUBMIT_WITHIN_S = 1.0
 RETRY_S = 0.05
 EXECUTORS = 2
 CONNECTIONS = 10
+#: What goes on beside the requests has connections of its own, and waits for none of theirs.
+OWN_CONNECTIONS = 6
 READINESS_PROBE_S = 0.5
 DEFINE_AGAIN_S = 0.5
+
+#: Method, path, what answers it, and the codes that it may answer with.
+Route = tuple[str, str, Handler, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -53,8 +63,13 @@ class Config:
     redis: RedisStore | None
     limit: Limit
     workloads: int
+    in_flight: int
+    policies: PolicyEngine
     early: bool
     locks: bool
+    blind: bool
+    policy_open: bool
+    sheds: bool
 
     @classmethod
     def of(cls, settings: Settings) -> Config:
@@ -67,10 +82,22 @@ class Config:
                 per_s=settings.number("RATE_LIMIT_PER_S", 500, minimum=0.001),
                 burst=int(settings.number("RATE_LIMIT_BURST", 50, minimum=1)),
             ),
-            workloads=int(settings.number("WORKLOADS", 100)),
+            workloads=int(settings.number("WORKLOADS", 1000)),
+            in_flight=int(settings.number("MAX_IN_FLIGHT", 100, minimum=1)),
+            policies=_policy_engine(settings),
             early="ack-before-commit" in defects,
             locks="claim-without-lock" not in defects,
+            blind="canary-blind" in defects,
+            policy_open="policy-open" in defects,
+            sheds="no-shedding" not in defects,
         )
+
+
+def _policy_engine(settings: Settings) -> PolicyEngine:
+    """The Open Policy Agent that the environment names, else the same rules here."""
+    timeout_s = settings.number("OPA_TIMEOUT_MS", 250, minimum=1) / 1000
+    url = settings.optional("OPA_URL")
+    return OpenPolicyAgent(SERVICE, url, timeout_s) if url else BuiltIn()
 
 
 class ControlApi:
@@ -81,33 +108,40 @@ class ControlApi:
         executor: Woken for each new plan.
         limiter: Asked before each submission.
         early: The defect that acknowledges first and writes afterwards.
+        defined: Set once the tables are there, with what they begin with.
     """
 
     def __init__(
-        self, store: PlanStore, executor: PlanExecutor, limiter: RateLimiter, early: bool
+        self,
+        store: PlanStore,
+        executor: PlanExecutor,
+        limiter: RateLimiter,
+        early: bool,
+        defined: asyncio.Event,
     ) -> None:
         self._store = store
         self._executor = executor
         self._limiter = limiter
         self._early = early
+        self._defined = defined
         self._writing: set[asyncio.Task[None]] = set()
 
     async def submit(self, request: web.Request) -> web.Response:
         """Answer ``POST /api/v1/action-plans``."""
         if wait := await self._must_wait(request):
             return wait
-        plan = Plan.of(await _body(request))
+        plan = Plan.of(await body_of(request))
         if self._early:
             self._write_later(plan)
             return _accepted(plan, "accepted")
         try:
             found = await self._submitted(plan)
         except FrozenError as error:
-            return _frozen(error)
+            return frozen(error.until)
         if found is None:
             return _accepted(plan, "accepted")
         if not is_same(plan, found):
-            return _refused("plan-id-taken", 409)
+            return refused("plan-id-taken", 409)
         return _accepted(plan, found["state"])
 
     async def _submitted(self, plan: Plan) -> dict[str, Any] | None:
@@ -150,43 +184,45 @@ class ControlApi:
         if not wait_us:
             return None
         RATE_LIMITED.labels(SERVICE).inc()
-        return _refused("rate-limited", 429, retry_after_s(wait_us))
+        return refused("rate-limited", 429, retry_after_s(wait_us))
 
     async def plan(self, request: web.Request) -> web.Response:
         """Answer ``GET /api/v1/action-plans/{id}``."""
-        return _found(await self._store.find(request.match_info["id"]))
+        return found(await self._store.find(request.match_info["id"]))
 
     async def put_workload(self, request: web.Request) -> web.Response:
         """Answer ``PUT /api/v1/workloads/{name}``."""
-        replicas = replicas_of(await _body(request))
-        return _json(await self._store.put_workload(request.match_info["name"], replicas))
+        replicas = replicas_of(await body_of(request))
+        return answer(await self._store.put_workload(request.match_info["name"], replicas))
 
     async def workload(self, request: web.Request) -> web.Response:
         """Answer ``GET /api/v1/workloads/{name}``."""
-        return _found(await self._store.workload(request.match_info["name"]))
+        return found(await self._store.workload(request.match_info["name"]))
 
     async def workloads(self, request: web.Request) -> web.Response:
         """Answer ``GET /api/v1/workloads``, a page of those ``?after=`` a name."""
         found = await self._store.workloads(request.query.get("after", ""))
-        return _json({"workloads": found})
+        return answer({"workloads": found})
 
     async def add_freeze(self, request: web.Request) -> web.Response:
         """Answer ``POST /api/v1/freeze-windows``."""
-        window = FreezeWindow.of(await _body(request))
-        return _json(await self._store.add_freeze(window), status=201)
+        window = FreezeWindow.of(await body_of(request))
+        return answer(await self._store.add_freeze(window), status=201)
 
     async def freezes(self, _: web.Request) -> web.Response:
         """Answer ``GET /api/v1/freeze-windows``: those that have not ended."""
-        return _json({"freeze_windows": await self._store.freezes()})
+        return answer({"freeze_windows": await self._store.freezes()})
 
     async def end_freeze(self, request: web.Request) -> web.Response:
         """Answer ``DELETE /api/v1/freeze-windows/{id}``."""
         if await self._store.end_freeze(int(request.match_info["id"])):
             return web.Response(status=204)
-        return _refused("not-found", 404)
+        return refused("not-found", 404)
 
     async def readiness(self) -> dict[str, object]:
         """Ready while the database answers; without Redis the limit is kept alone."""
+        if not self._defined.is_set():
+            return {"ready": False, "dependencies": {"postgres": False}}
         try:
             async with asyncio.timeout(READINESS_PROBE_S):
                 await self._store.freezes()
@@ -195,118 +231,123 @@ class ControlApi:
         return {"ready": True, "dependencies": {"postgres": True}}
 
 
-@web.middleware
-async def tell_failures(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Whatever is wrong with the request or the database is an answer, not an exception."""
-    try:
-        return await handler(request)
-    except BodyError as error:
-        raise web.HTTPBadRequest(text=str(error)) from error
-    except DatabaseError as error:
-        if error.is_unknown and request.method != "GET":
-            return _refused("database-unknown", 504)
-        return _refused("database-unreachable", 503)
-
-
-async def _body(request: web.Request) -> object:
-    try:
-        return await request.json()
-    except ValueError as error:
-        raise BodyError("The body must be JSON.") from error
-
-
 def _tenant(request: web.Request) -> str:
     """Whose limit counts; hashed, so that no visitor chooses a key of Redis."""
     name = request.headers.get("X-Tenant", "")
     return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
-def _json(fields: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    text = json.dumps(fields, default=_text_of)
-    return web.json_response(text=text, status=status, headers=headers)
-
-
-def _text_of(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    raise TypeError(f"{value!r} has no form in JSON")
-
-
-def _found(fields: dict[str, Any] | None) -> web.Response:
-    return _refused("not-found", 404) if fields is None else _json(fields)
-
-
 def _accepted(plan: Plan, state: str) -> web.Response:
     where = {"Location": f"{PLANS_ROUTE}/{plan.plan_id}"}
-    return _json({"plan_id": plan.plan_id, "state": state}, status=202, headers=where)
-
-
-def _refused(error: str, status: int, after_s: int = 0) -> web.Response:
-    headers = {"Retry-After": str(after_s)} if after_s else None
-    return _json({"error": error}, status=status, headers=headers)
-
-
-def _frozen(error: FrozenError) -> web.Response:
-    left_s = (error.until - datetime.now(UTC)).total_seconds() if error.until else 0.0
-    return _refused("frozen", 423, max(1, int(left_s) + 1))
+    return answer({"plan_id": plan.plan_id, "state": state}, status=202, headers=where)
 
 
 async def build(settings: Settings) -> web.Application:
     """The application; raises SettingError for a wrong setting."""
     config = Config.of(settings)
     database = Database(SERVICE, config.dsn, CONNECTIONS)
-    store = PlanStore(database, config.locks)
-    executor = PlanExecutor(store)
+    plans, canaries = PlanStore(database, config.locks), CanaryStore(database, config.blind)
+    work = Work(config)
     limiter = RateLimiter(config.redis, config.limit)
-    api = ControlApi(store, executor, limiter, config.early)
+    api = ControlApi(plans, work.plan_executor, limiter, config.early, work.defined)
     app = application(SERVICE, api.readiness)
+    if config.sheds:
+        app.middlewares.append(shedding(SERVICE, config.in_flight))
     app.middlewares.append(tell_failures)
-    _add_routes(app, api)
+    _add_routes(app, _plan_routes(api))
+    _add_routes(app, _canary_routes(CanaryApi(canaries, work.counter)))
+    _add_routes(app, _policy_routes(PolicyApi(plans, config.policies, config.policy_open)))
+    for reason in REASONS:
+        FALLBACKS.labels(SERVICE, f"{REDIS}-{reason}")
+    RATE_LIMITED.labels(SERVICE)
+    SHED.labels(SERVICE)
 
     async def connected(_: web.Application) -> AsyncIterator[None]:
         await database.open()
         yield
         await limiter.close()
+        await config.policies.close()
         database.close()
 
     app.cleanup_ctx.append(connected)
-    app.cleanup_ctx.append(ending_with(SERVICE, lambda: _work(store, executor, config.workloads)))
+    app.cleanup_ctx.append(ending_with(SERVICE, work.run))
     return app
 
 
-async def _work(store: PlanStore, executor: PlanExecutor, workloads: int) -> None:
-    """Make the tables as soon as there is a database, then carry out plans for ever."""
-    while True:
+class Work:
+    """What goes on beside the requests."""
+
+    def __init__(self, config: Config) -> None:
+        self._database = Database(SERVICE, config.dsn, OWN_CONNECTIONS)
+        self._plans = PlanStore(self._database, config.locks)
+        self._canaries = CanaryStore(self._database, config.blind)
+        self._workloads = config.workloads
+        self._canary_executor = CanaryExecutor(self._canaries)
+        self.plan_executor = PlanExecutor(self._plans)
+        self.counter = AnswerCounter(self._canaries)
+        self.defined = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work for ever."""
+        await self._database.open()
         try:
-            await store.define(workloads)
-            break
-        except DatabaseError:
-            await asyncio.sleep(DEFINE_AGAIN_S)
-    async with asyncio.TaskGroup() as tasks:
-        for _ in range(EXECUTORS):
-            tasks.create_task(executor.run())
-        tasks.create_task(executor.report())
+            await self._define()
+            await self._work()
+        finally:
+            self._database.close()
+
+    async def _define(self) -> None:
+        """Make the tables as soon as there is a database."""
+        while True:
+            try:
+                await self._canaries.define()
+                await self._plans.define(self._workloads)
+                self.defined.set()
+                return
+            except DatabaseError:
+                await asyncio.sleep(DEFINE_AGAIN_S)
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(EXECUTORS):
+                tasks.create_task(self.plan_executor.run())
+            tasks.create_task(self.plan_executor.report())
+            tasks.create_task(self.counter.run())
+            tasks.create_task(self._canary_executor.run())
+            tasks.create_task(self._canary_executor.report())
 
 
-def _add_routes(app: web.Application, api: ControlApi) -> None:
-    routes = (
+def _plan_routes(api: ControlApi) -> tuple[Route, ...]:
+    one, one_freeze = f"{WORKLOADS_ROUTE}/{{name}}", f"{FREEZES_ROUTE}/{{id:[0-9]{{1,18}}}}"
+    return (
         ("POST", PLANS_ROUTE, api.submit, (202, 400, 409, 423, 429, 503, 504)),
         ("GET", f"{PLANS_ROUTE}/{{id}}", api.plan, (200, 404, 503)),
         ("GET", WORKLOADS_ROUTE, api.workloads, (200, 503)),
-        ("GET", f"{WORKLOADS_ROUTE}/{{name}}", api.workload, (200, 404, 503)),
-        ("PUT", f"{WORKLOADS_ROUTE}/{{name}}", api.put_workload, (200, 400, 503, 504)),
+        ("GET", one, api.workload, (200, 404, 503)),
+        ("PUT", one, api.put_workload, (200, 400, 503, 504)),
         ("GET", FREEZES_ROUTE, api.freezes, (200, 503)),
         ("POST", FREEZES_ROUTE, api.add_freeze, (201, 400, 503, 504)),
-        ("DELETE", f"{FREEZES_ROUTE}/{{id:[0-9]{{1,18}}}}", api.end_freeze, (204, 404, 503, 504)),
+        ("DELETE", one_freeze, api.end_freeze, (204, 404, 503, 504)),
     )
+
+
+def _canary_routes(api: CanaryApi) -> tuple[Route, ...]:
+    return (
+        ("POST", canary_api.ROUTE, api.start, (200, 201, 400, 404, 409, 423, 503, 504)),
+        ("GET", canary_api.ROUTE, api.canaries, (200, 400, 503)),
+        ("GET", f"{canary_api.ROUTE}/{{id}}", api.canary, (200, 404, 503)),
+        ("GET", f"{WORKLOADS_ROUTE}/{{name}}/route", api.route, (200, 404, 502, 503)),
+    )
+
+
+def _policy_routes(api: PolicyApi) -> tuple[Route, ...]:
+    return (("POST", policy_api.ROUTE, api.evaluate, (200, 400, 503)),)
+
+
+def _add_routes(app: web.Application, routes: tuple[Route, ...]) -> None:
     for method, path, handler, codes in routes:
         resource = app.router.add_route(method, path, handler).resource
         announce_route(SERVICE, resource.canonical if resource else path, method, (*codes, 500))
-    for reason in REASONS:
-        FALLBACKS.labels(SERVICE, f"{REDIS}-{reason}")
-    RATE_LIMITED.labels(SERVICE)
 
 
 if __name__ == "__main__":

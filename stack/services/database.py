@@ -38,7 +38,8 @@ class DatabaseError(Exception):
 
     Args:
         reason: ``unreachable``, when nothing was sent; ``unprepared``, when there are no tables
-            yet; ``broken``, when nobody can tell what came of it.
+            yet; ``undone``, when the server took it back for the sake of others; ``broken``, when
+            nobody can tell what came of it.
     """
 
     def __init__(self, reason: str) -> None:
@@ -49,6 +50,24 @@ class DatabaseError(Exception):
     def is_unknown(self) -> bool:
         """Whether what was asked may have been done."""
         return self.reason == "broken"
+
+
+@asynccontextmanager
+async def alone(connection: asyncpg.Connection, lock: int) -> AsyncIterator[None]:
+    """A block in which one instance at a time makes tables: two would find nothing there, both.
+
+    Each statement is a transaction by itself. One for all would hold the lock of a table while
+    it waits for that of another, and others, who write to both, would wait for it in a circle.
+
+    Args:
+        connection: Made for this, or borrowed.
+        lock: Any number, the same for all instances.
+    """
+    await connection.execute("SELECT pg_advisory_lock($1)", lock)
+    try:
+        yield
+    finally:
+        await connection.execute("SELECT pg_advisory_unlock($1)", lock)
 
 
 class Session:
@@ -66,6 +85,10 @@ class Session:
     def transaction(self) -> Any:
         """A block of which all is done or nothing."""
         return self._connection.transaction()
+
+    def alone(self, lock: int) -> Any:
+        """A block in which one instance at a time makes tables; see :func:`alone`."""
+        return alone(self._connection, lock)
 
     async def rows(self, name: str, query: str, *arguments: object) -> list[asyncpg.Record]:
         """All rows of a statement, timed under its name."""
@@ -123,6 +146,8 @@ class Database:
             yield Session(self._service, connection)
         except asyncpg.UndefinedTableError as error:
             raise self._failed("unprepared") from error
+        except asyncpg.TransactionRollbackError as error:  # such as a deadlock
+            raise self._failed("undone") from error
         except AWAY as error:
             raise self._failed("broken") from error
         finally:

@@ -26,6 +26,12 @@ DEFECTS: Mapping[str, str] = {
     "orders-worker: takes stock that is not there",
     "ack-before-commit": "control-api: acknowledges a plan before it is in the database",
     "claim-without-lock": "control-api: two executors may take the same plan, and both execute it",
+    "no-shedding": "control-api: takes every request, however many wait already",
+    "canary-blind": "control-api: failures of a new version count for nothing, and it is promoted",
+    "policy-open": "control-api: allows what it could not ask the policy about",
+    "one-replica": "kubernetes: control-api and jobs have one replica, and get requests before it "
+    "is ready",
+    "liveness-follows": "kubernetes: control-api and jobs are restarted when the database is away",
     "alert-misrouted": "alertmanager: severities of another name go on call, so nobody is woken",
     "replica-late": "postgres-replica: receives everything and shows it 20 s later",
     "stall": "gateway: request STALL_AT_REQUEST blocks the event loop once for STALL_S seconds",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from services.database import DATABASE_AWAY
+from services.database import DATABASE_AWAY, alone
 from services.survey import Job, area_m2
 
 QUERY_WITHIN_S = 2.0
@@ -94,11 +94,10 @@ class JobStore:
 
     async def define(self) -> None:
         """Make the tables, or find them made."""
-        async with (await self._connections()).acquire() as connection, connection.transaction():
-            # Two at once would both find nothing there, and one of them would fail.
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
-            await connection.execute(CREATE)
-            await connection.execute(NOT_UNIQUE if self._twice else UNIQUE)
+        pool = await self._connections()
+        async with pool.acquire() as connection, alone(connection, SCHEMA_LOCK):
+            for statement in (*CREATE.split(";"), NOT_UNIQUE if self._twice else UNIQUE):
+                await connection.execute(statement)
 
     async def accept(self, job: Job) -> None:
         """Keep a job; when this returns it is durable. The same one again changes nothing.

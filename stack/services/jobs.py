@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
 from aiohttp import web
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -183,7 +184,7 @@ class Front:
         return {"ready": self._defined, "dependencies": {"postgres": True}}
 
     async def watch(self) -> None:
-        """Make the tables, then measure for ever.
+        """Make the tables, then measure for ever; a database that comes back empty gets them anew.
 
         The data are as fresh as the oldest job that waits is new; while nobody can ask, they age.
         """
@@ -193,7 +194,9 @@ class Front:
                     await self._store.define()
                     self._defined = True
                 standing = await self._store.standing()
-            except DATABASE_AWAY:
+            except DATABASE_AWAY as error:
+                if isinstance(error, asyncpg.UndefinedTableError):
+                    self._defined = False
                 await asyncio.sleep(STANDING_EVERY_S)
                 continue
             JOBS.labels("done").set(standing.done)

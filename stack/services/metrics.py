@@ -101,7 +101,23 @@ PLAN_DURATION = Histogram(
     "Time from the submission of a plan to its end.",
     buckets=(*BUCKETS_S, 30.0, 60.0),
 )
+CANARIES = Gauge("canaries", "Canaries in the table, by state.", ("state",))
+CANARY_ADVANCES = Counter("canary_advances", "Canaries that went to their next stage.")
+CANARY_PROMOTIONS = Counter("canary_promotions", "Canaries whose version all users have for good.")
+CANARY_ROLLBACKS = Counter("canary_rollbacks", "Canaries that were taken back.", ("reason",))
+CANARY_ROLLBACK_DURATION = Histogram(
+    "canary_rollback_duration_seconds",
+    "Time from the first failure of a stage of a canary to its being taken back.",
+    buckets=BUCKETS_S,
+)
+ROUTED = Counter(
+    "routed_requests", "Answers of versions of workloads, by track.", ("track", "outcome")
+)
+POLICY_DECISIONS = Counter(
+    "policy_decisions", "Questions to the policy, by who decided and how.", ("engine", "decision")
+)
 RATE_LIMITED = Counter("rate_limited", "Requests refused for their rate.", ("service",))
+SHED = Counter("shed_requests", "Requests refused because too many were at work.", ("service",))
 DB_QUERY = Histogram(
     "db_query_duration_seconds",
     "Time that the database took for one statement, those that failed left out.",

@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
 from services import stock
-from services.database import DATABASE_AWAY
+from services.database import DATABASE_AWAY, alone
 from services.kafka import METADATA_MS, TOPIC, ensure_topic, until_done
 from services.metrics import (
     CONSUMER_LAG,
@@ -241,9 +241,8 @@ class Worker:
         self._written = True
 
     async def _define_table(self) -> None:
-        async with (await self._connections()).acquire() as connection, connection.transaction():
-            # Two at once would both find nothing there, and one of them would fail.
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
+        pool = await self._connections()
+        async with pool.acquire() as connection, alone(connection, SCHEMA_LOCK):
             await connection.execute(CREATE)
             await connection.execute(NOT_UNIQUE if self._config.twice else UNIQUE)
             await stock.define(connection, self._config.overdraw)

@@ -7,6 +7,7 @@ from typing import Any
 
 from services.database import Database, Session
 from services.plans import STATES, SUCCEEDED, FreezeWindow, Outcome, Plan, outcome
+from services.policies import Facts
 
 SCHEMA_LOCK = 7_269_342  # any number, the same for all instances
 PAGE = 1000
@@ -86,6 +87,10 @@ GET_WORKLOAD = "SELECT name, replicas, changes FROM workloads WHERE name = $1"
 LIST_WORKLOADS = """
 SELECT name, replicas, changes FROM workloads WHERE name > $1 ORDER BY name LIMIT $2
 """
+FACTS = """
+SELECT (SELECT replicas FROM workloads WHERE name = $1) AS replicas,
+    EXISTS (SELECT FROM freeze_windows WHERE starts_at <= now() AND now() < ends_at) AS frozen
+"""
 ADD_FREEZE = """
 INSERT INTO freeze_windows (starts_at, ends_at, reason) VALUES ($1, $2, $3)
 RETURNING id, starts_at, ends_at, reason
@@ -132,9 +137,7 @@ class PlanStore:
 
     async def define(self, workloads: int) -> None:
         """Make the tables and so many workloads; raises DatabaseError."""
-        async with self._database.session() as session, session.transaction():
-            # Two instances at once would both find nothing there, and one of them would fail.
-            await session.rows("define", "SELECT pg_advisory_xact_lock($1)", SCHEMA_LOCK)
+        async with self._database.session() as session, session.alone(SCHEMA_LOCK):
             for statement in (*CREATE.split(";")[:-1], ONCE if self._locks else NOT_ONCE):
                 await session.rows("define", statement)
             await session.rows("define", SEED, workloads)
@@ -192,6 +195,11 @@ class PlanStore:
     async def workloads(self, after: str) -> list[Fields]:
         """A page of workloads whose names come after one; raises DatabaseError."""
         return await self._all("workloads", LIST_WORKLOADS, after, PAGE)
+
+    async def facts(self, workload: str) -> Facts:
+        """What policies go by, beside what they are asked; raises DatabaseError."""
+        row = (await self._all("facts", FACTS, workload))[0]
+        return Facts(frozen=row["frozen"], replicas=row["replicas"])
 
     async def add_freeze(self, window: FreezeWindow) -> Fields:
         """Open a freeze window; raises DatabaseError."""

@@ -244,6 +244,12 @@ LOADS = {
 }
 
 
+def test_the_number_of_workers_can_be_given_beside_the_file(place: Place) -> None:
+    place.write("load.yaml", LOAD_TEST)
+    done = place.harness("run", "load.yaml", "--workers", "3", "--dry-run")
+    assert "shared by 3 workers" in done.stdout, done.stderr
+
+
 def test_each_load_is_told_as_it_is_planned(place: Place) -> None:
     place.write("harness.toml", "[guards]\nmax_targets = 2\n")  # a closed loop has no rate
     place.write("times.txt", "100.0\n100.5\n103.5\n200.0\n")

@@ -27,7 +27,8 @@ HEAVY = {
 }
 VERBS = (
     "run", "demo", "validate", "schema", "judge", "report", "compare", "baseline",
-    "baseline accept", "stack", "stack up", "stack down", "stack status", "doctor", "faults",
+    "baseline accept", "stack", "stack up", "stack attach", "stack down", "stack status", "doctor",
+    "faults",
     "faults kinds", "load", "load find-knee", "load overload", "load worker", "recover",
     "explain", "import", "import openslo", "slo", "slo rules", "export",
 )  # fmt: skip

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -56,7 +57,7 @@ def killed_injector(faults: Faults, *, and_guardian: bool) -> None:
     """Inject in a process of its own and kill it with SIGKILL, and its guardian before it."""
     asked = json.dumps([(kind, arguments) for kind, arguments, _ in faults])
     with subprocess.Popen(
-        [sys.executable, "-c", INJECTOR, asked], cwd=project_root(), stdout=subprocess.PIPE
+        [sys.executable, "-c", INJECTOR, asked], stdout=subprocess.PIPE
     ) as injector:
         assert injector.stdout is not None
         assert injector.stdout.readline() == b"proven\n"
@@ -67,9 +68,15 @@ def killed_injector(faults: Faults, *, and_guardian: bool) -> None:
 
 
 @pytest.fixture
-def alone(stack: StackDescriptor, monkeypatch: pytest.MonkeyPatch) -> Iterator[StackDescriptor]:
-    """An injector that belongs to no run, as under plain `chaos run`."""
+def alone(
+    stack: StackDescriptor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[StackDescriptor]:
+    """An injector that belongs to no run, as under plain `chaos run`, where the guards allow it."""
     monkeypatch.delenv("HARNESS_RUN_ID")
+    monkeypatch.setenv("PYTHONPATH", str(project_root()))
+    guards = f'[guards]\nstacks = ["compose"]\nprojects = ["{stack.project}"]\nmax_targets = 4\n'
+    (tmp_path / "harness.toml").write_text(guards)
+    monkeypatch.chdir(tmp_path)
     yield stack
 
 
@@ -123,7 +130,6 @@ def test_recover_heals_what_was_killed_in_the_middle(
     asked = json.dumps([(kind, arguments) for kind, arguments, _ in faults])
     killed = subprocess.run(
         [sys.executable, "-c", INJECTOR, asked],
-        cwd=project_root(),
         env=os.environ | {CRASH_AT: f"inject.applied:{len(faults)}"},
         capture_output=True,
         timeout=60,

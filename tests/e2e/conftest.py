@@ -15,9 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.real import undisturbed
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 300.0
-TRIES = 2  # of a run on a machine that may be busy with other things
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -82,15 +83,10 @@ class Command:
         return self("run", str(scenario), "--out", str(self.folder), *arguments)
 
     def run_undisturbed(self, scenario: Path | str) -> Ended:
-        """A run whose generator kept up; a few that did not, for want of a processor, are allowed.
-
-        A machine with neighbours makes them, and the verdict says of them that they prove nothing.
-        """
-        for _ in range(TRIES - 1):
-            ended = self.run(scenario)
-            if ended.reasons != {"load_saturated"}:
-                return ended
-        return self.run(scenario)
+        """A run, once more when its generator had no processor left."""
+        return undisturbed(
+            lambda _: self.run(scenario), lambda ended: ended.reasons == {"load_saturated"}
+        )
 
     def start_run(self, scenario: Path | str, *arguments: str) -> subprocess.Popen[str]:
         return self.start("run", str(scenario), "--out", str(self.folder), *arguments)

@@ -107,7 +107,7 @@ def served(site: Site) -> Iterator[str]:
                 number = site.seen
                 site.paths[f"{self.command} {self.path}"] += 1
                 site.cookies.append(self.headers.get("Cookie"))
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             site.behave(self, number)
 
         do_POST = do_GET  # noqa: N815

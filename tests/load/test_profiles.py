@@ -31,8 +31,13 @@ def shop(handler: Any, _number: int) -> None:
         answer(handler, 202)
     elif handler.path == "/predict":
         answer(handler, body=json.dumps({"score": 0.5}).encode())
-    elif handler.path == "/status":
+    elif handler.path == "/status" or handler.path.startswith("/api/v1/workloads/"):
         answer(handler)
+    elif handler.path == "/api/v1/canaries":
+        answer(handler, 201)
+    elif handler.path == "/api/v1/policies/evaluate":
+        question = json.loads(handler.body)
+        answer(handler, body=json.dumps({"allow": question["role"] != "viewer"}).encode())
     else:
         answer(handler, 404)
 

@@ -250,7 +250,8 @@ SAD_OPTIONS = [
     ("objectives.1=lagg < 5 at end", "there is no SLI 'lagg'; did you mean 'lag'?"),
     ("name=[", "this is not YAML: expected the node content, but found '<stream end>' (while parsing a flow node)"),
     ("with.hold=null", "with.hold has no value"),
-    ("stack.driver=kubernetes", "stack driver kubernetes is not available in this version"),
+    ("stack.driver=external", "stack driver external is not available in this version"),
+    ("stack={driver: compose}", "the driver compose needs stack.project, the project's name"),
 ]  # fmt: skip
 
 
@@ -317,19 +318,18 @@ def test_workers_of_other_hosts_keep_no_ledger_so_writes_are_not_reconciled_ther
     assert "durability together with load.master is not available in this version" in problem
 
 
-def test_the_pod_scenario_needs_what_is_not_available_and_nothing_else() -> None:
-    assert problems(POD_KILL) == [
-        "3:17: error: stack driver kubernetes is not available in this version",
-        "5:17: error: fault kind pod_kill is not available in this version",
-    ]
-
-
 def test_a_removed_row_makes_available(monkeypatch: pytest.MonkeyPatch) -> None:
-    rest = {what: find for what, find in notyet.NOT_YET.items() if "k" not in what}
-    monkeypatch.setattr(notyet, "NOT_YET", rest)
+    refused = "stack driver external is not available in this version"
+    elsewhere = changed(GOOD, "driver: local", "driver: external")
+    assert any(refused in problem for problem in problems(elsewhere))
+    monkeypatch.setattr(notyet, "NOT_YET", {})
+    assert not any(refused in problem for problem in problems(elsewhere))
+
+
+def test_the_pod_scenario_is_one() -> None:
     scenario = load(POD_KILL)
     assert scenario.stack.options == {"context": "staging", "namespace": "shop"}
-    assert scenario.faults[0].parameters == {"count": 1}
+    assert scenario.faults[0].parameters == {"count": 1, "signal": "KILL"}
 
 
 WORKER = GOOD.replace("with: {hold: 20s}", "with: {target: worker, hold: 20s}").replace(

@@ -68,6 +68,15 @@ IN_GOOD = [
         ["3:24: stack.namespace means nothing to the driver local; it is for kubernetes"],
     ),
     (
+        "kubernetes is told which cluster and which namespace",
+        "driver: local",
+        "driver: kubernetes",
+        [
+            "3:17: the driver kubernetes needs stack.context, the kubeconfig's name for the cluster",
+            "3:17: the driver kubernetes needs stack.namespace, the namespace's name",
+        ],
+    ),
+    (
         "the stack is a mapping",
         "stack: {driver: local}",
         "stack: local",
@@ -741,7 +750,7 @@ IN_GOOD = [
         "driver: local",
         "driver: local, zzz: 1",
         [
-            "3:24: unknown key 'zzz'; known here: driver, project, file, context, namespace, url, prometheus, profile"
+            "3:24: unknown key 'zzz'; known here: driver, project, file, context, namespace, cluster, guardian_image, overlay, url, prometheus, profile"
         ],
     ),
     (
@@ -903,10 +912,64 @@ IN_INLINE = [
         ["6:5: faults[0]: offset_s -9 must be at least 10, ahead or behind"],
     ),
     (
-        "killing pods waits",
+        "pods are counted in one way",
         "  - {kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100}",
-        "  - {kind: pod_kill, target: app=x}",
-        ["6:12: fault kind pod_kill is not available in this version"],
+        "  - {kind: pod_kill, target: app=x, count: 2, percent: 50.0}",
+        ["6:5: faults[0]: count and percent both say how many pods; give one of them"],
+    ),
+    (
+        "a share of pods is at most all of them",
+        "  - {kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100}",
+        "  - {kind: pod_kill, target: app=x, percent: 101.0}",
+        ["6:46: faults[0].percent: 101.0 is above 100.0"],
+    ),
+    (
+        "the first process of a container does not get KILL from inside",
+        "  - {kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100}",
+        "  - {kind: container_kill, target: x, signal: KILL}",
+        ["6:47: faults[0].signal: unknown value 'KILL'; allowed: TERM, INT, QUIT, HUP, ABRT"],
+    ),
+    (
+        "a Secret's value is not written down",
+        "  - {kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100}",
+        "  - {kind: config, target: secret/db, key: password, value: a, restart: gateway, hold: 20s}",
+        ["6:5: faults[0]: value of a Secret's key is drawn at random; leave it out"],
+    ),
+    (
+        "a ConfigMap's key gets a value",
+        "  - {kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100}",
+        "  - {kind: config, target: configmap/planted, key: limit, restart: gateway, hold: 20s}",
+        ["6:5: faults[0]: value is needed for a key of a ConfigMap"],
+    ),
+    (
+        "nobody could tell whether a key was read by pods from before",
+        "  - {kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100}",
+        "  - {kind: config, target: configmap/planted, key: limit, value: a, hold: 20s}",
+        ["6:5: missing key 'restart' in faults[0]"],
+    ),
+    (
+        "only ConfigMaps and Secrets are configuration",
+        "  - {kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100}",
+        "  - {kind: config, target: gateway, key: limit, value: a, restart: gateway, hold: 20s}",
+        ["6:5: faults[0]: target gateway must be configmap/NAME or secret/NAME"],
+    ),
+    (
+        "pressure on a node is of one kind",
+        "  - {kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100}",
+        "  - {kind: node_pressure, target: gateway, hold: 20s}",
+        ["6:5: faults[0]: workers or megabytes, one of the two, says what is used up"],
+    ),
+    (
+        "a drain is held",
+        "  - {kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100}",
+        "  - {kind: drain, target: node/worker-1}",
+        ["6:5: missing key 'hold' in faults[0]"],
+    ),
+    (
+        "a node stays without power for a time",
+        "  - {kind: latency, target: gateway->recommender, hold: 20s, latency_ms: 100}",
+        "  - {kind: node_stop, target: node/worker-1}",
+        ["6:5: missing key 'hold' in faults[0]"],
     ),
     (
         "without a fault nothing is affected",

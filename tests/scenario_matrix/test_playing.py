@@ -21,10 +21,18 @@ from scripts.scenario_matrix import platforms
 from scripts.scenario_matrix.__main__ import CELLS, Session, _arguments, cells_of
 from scripts.scenario_matrix.cells import NOT_RUN
 from scripts.scenario_matrix.planning import due
-from scripts.scenario_matrix.platforms import CannotRun, brought_up, call, port_settings
+from scripts.scenario_matrix.platforms import (
+    HARNESS,
+    CannotRun,
+    Places,
+    brought_up,
+    call,
+    port_settings,
+)
 from scripts.scenario_matrix.playing import Interrupted, argv, outcome, parts_of
 from tests.scenario_matrix.examples import cell
 
+MINE = Places(project="mine")
 REFUSED = "a note\nharness: INVALID: stack.project means nothing\n    6 | stack:"
 
 
@@ -90,12 +98,35 @@ def test_every_port_of_the_compose_file_is_chosen_anew() -> None:
     assert set(re.findall(r"127\.0\.0\.1:\$\{(\w+):", text)) == chosen.keys()
 
 
-def test_a_driver_that_nobody_brings_up_is_not_run(tmp_path: Path) -> None:
+def test_without_a_cluster_nothing_is_run_on_one(tmp_path: Path) -> None:
     with (
-        pytest.raises(CannotRun, match="a stack of the driver kubernetes"),
-        brought_up(project_root(), cell(driver="kubernetes"), "nobody", tmp_path),
+        pytest.raises(CannotRun, match="no cluster was named: --context"),
+        brought_up(project_root(), cell(driver="kubernetes"), Places(project="p"), tmp_path),
     ):
         raise AssertionError("nothing is up")
+
+
+@pytest.mark.parametrize(
+    ("parts", "overlay"), [("", "stack/kubernetes/base"), ("control", "stack/kubernetes/control")]
+)
+def test_a_cluster_gets_the_parts_with_the_defect_and_loses_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: str, overlay: str
+) -> None:
+    said: list[list[str]] = []
+
+    def called(root: Path, argv: list[str], *_: object) -> subprocess.CompletedProcess[str]:
+        said.append(argv[len(HARNESS) :])
+        return subprocess.CompletedProcess(argv, 0, "", "")
+
+    monkeypatch.setattr(platforms, "call", called)
+    mine = cell(driver="kubernetes", defect="one-replica", parts=parts)
+    with brought_up(tmp_path, mine, Places(project="p", context="c"), tmp_path) as found:
+        assert found.stack == "{driver: kubernetes, context: c, namespace: shop-matrix}"
+    place = ["--stack", "kubernetes", "--context", "c", "--namespace", "shop-matrix"]
+    assert said == [
+        ["stack", "up", *place, "--overlay", overlay, "--defect", "one-replica"],
+        ["stack", "down", *place],
+    ]
 
 
 ENGINES = [
@@ -121,7 +152,7 @@ def test_compose_is_not_run_when(
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin" if docker else str(tmp_path))
     with (
         pytest.raises(CannotRun, match=words),
-        brought_up(tmp_path_with_compose(tmp_path), cell(driver="compose"), "mine", tmp_path),
+        brought_up(tmp_path_with_compose(tmp_path), cell(driver="compose"), MINE, tmp_path),
     ):
         raise AssertionError("nothing is up")
 

@@ -102,7 +102,7 @@ BROKEN = [
     (
         "parts of a compose stack",
         GOOD.replace('profile = "small"', 'parts = "base"'),
-        "of the local driver only",
+        "has no 'parts'",
     ),
     (
         "a reason without words",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,14 @@ import pytest
 from harness import control
 from harness.descriptor import StackDescriptor
 from harness.faults import session as sessions
+from harness.files import project_root
 from harness.recover import recover
 from harness.stacks.local import LocalStack
 from harness.undo import UndoLog
 from tests.stack.injecting import SERVICE, belong_to_a_run
+
+# For the pure modules of the services; last, so that no folder there hides a package.
+sys.path.append(str(project_root() / "stack"))
 
 
 @pytest.fixture(scope="module")

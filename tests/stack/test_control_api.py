@@ -8,78 +8,38 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 import pytest
-from service_process import Answer, ask, command, free_port, service
+from control_platform import (
+    FREEZES,
+    NOBODY,
+    PLANS,
+    WORKLOADS,
+    Platform,
+    connected,
+    metric,
+    own_database,
+    platform,
+    sql,
+    window,
+)
+from service_process import ask, command, free_port, service
 
 from tests import data_servers
-from tests.data_servers import PASSWORD, DataServer
+from tests.data_servers import DataServer
 from tests.real import eventually
 
 pytestmark = pytest.mark.stack
 
-PLANS = "/api/v1/action-plans"
-WORKLOADS = "/api/v1/workloads"
-FREEZES = "/api/v1/freeze-windows"
-NOBODY = "127.0.0.1:9"
-
-
-@dataclass(frozen=True)
-class Platform:
-    """A control API, and the database behind it."""
-
-    port: int
-    database: DataServer
-
-    def submit(self, **fields: Any) -> Answer:
-        """One plan; what is not given is well."""
-        plan = {"workload": "workload-0001", "action": "scale", "step": 1}
-        return ask(self.port, PLANS, {k: v for k, v in (plan | fields).items() if v is not None})
-
-    def state(self, plan_id: str) -> str:
-        answer = ask(self.port, f"{PLANS}/{plan_id}")
-        return str(json.loads(answer.body)["state"]) if answer.status == 200 else ""
-
-    def finished(self, plan_id: str) -> str:
-        """The state of a plan that is over."""
-        return eventually(
-            lambda: (state := self.state(plan_id)) not in ("", "accepted") and state, "it is over"
-        )
-
-    def replicas(self, workload: str) -> int:
-        return int(json.loads(ask(self.port, f"{WORKLOADS}/{workload}").body)["replicas"])
-
-    def sql(self, query: str, **values: str) -> list[Any]:
-        """Rows of a query that does not go through the service."""
-        return sql(self.database, query, **values)
-
-    def effects(self, prefix: str) -> Counter[str]:
-        """How often each plan of this prefix was carried out."""
-        query = "SELECT plan_id FROM plan_effects WHERE plan_id LIKE :prefix || '%'"
-        return Counter(row[0] for row in self.sql(query, prefix=prefix))
-
-
-def sql(database: DataServer, query: str, user: str = "shop", **values: str) -> list[Any]:
-    native = pytest.importorskip("pg8000.native", reason="the extra `databases` is not installed")
-    host, _, port = database.address.rpartition(":")
-    session = native.Connection(user, host, "postgres", int(port), PASSWORD)
-    try:
-        return list(session.run(query, **values) or [])
-    finally:
-        session.close()
-
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[DataServer]:
-    with data_servers.postgres(max_connections=40) as found:
-        sql(found, "GRANT CREATE ON DATABASE postgres TO shop", "owner")
-        sql(found, "GRANT CREATE ON SCHEMA public TO shop", "owner")
+    with own_database() as found:
         yield found
 
 
@@ -87,17 +47,6 @@ def database() -> Iterator[DataServer]:
 def cache() -> Iterator[DataServer]:
     with data_servers.redis(maxclients=100) as found:
         yield found
-
-
-@contextmanager
-def platform(
-    folder: Path, database: DataServer, redis_url: str = "", **extra: str
-) -> Iterator[Platform]:
-    """A service that is ready."""
-    environment = {"POSTGRES_DSN": database.url, "REDIS_URL": redis_url, **extra}
-    with service("control_api", folder, **environment) as port:
-        eventually(lambda: ask(port, "/readyz").status == 200, "the control API is ready")
-        yield Platform(port, database)
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +71,25 @@ def test_a_plan_that_is_accepted_is_committed_before_the_answer(well: Platform) 
     plan_id = json.loads(well.submit().body)["plan_id"]
     query = "SELECT count(*) FROM action_plans WHERE plan_id = :plan_id"
     assert well.sql(query, plan_id=plan_id) == [[1]]
+
+
+def test_an_instance_that_starts_stops_no_other_that_works(
+    well: Platform, cache: DataServer, tmp_path: Path
+) -> None:
+    """It holds the lock of no table while it waits for another: that would be a deadlock."""
+    waiting = (
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'plan_effects'::regclass"
+    )
+    settings = {"POSTGRES_DSN": well.database.url, "REDIS_URL": cache.url}
+    with connected(well.database, "owner") as worker, ExitStack() as running:
+        worker.run("SET deadlock_timeout = '1ms'")  # it is the first to be told
+        worker.run("BEGIN")
+        worker.run("LOCK TABLE plan_effects IN ROW EXCLUSIVE MODE")
+        port = running.enter_context(service("control_api", tmp_path, **settings))
+        eventually(lambda: well.sql(waiting)[0][0], "it waits for the table")
+        worker.run("LOCK TABLE action_plans IN ROW EXCLUSIVE MODE")
+        worker.run("COMMIT")
+        eventually(lambda: ask(port, "/readyz").status == 200, "it is ready")
 
 
 def test_the_same_plan_again_is_the_same_plan(well: Platform) -> None:
@@ -235,15 +203,9 @@ def test_what_is_not_there_is_not_found(well: Platform, path: str) -> None:
 def test_workloads_are_put_and_listed(well: Platform) -> None:
     assert ask(well.port, f"{WORKLOADS}/zzz", {"replicas": 7}, "PUT").status == 200
     assert well.replicas("zzz") == 7
-    listed = json.loads(ask(well.port, f"{WORKLOADS}?after=workload-0099").body)["workloads"]
-    assert [each["name"] for each in listed] == ["workload-0100", "zzz"]
+    listed = json.loads(ask(well.port, f"{WORKLOADS}?after=workload-0999").body)["workloads"]
+    assert [each["name"] for each in listed] == ["workload-1000", "zzz"]
     assert ask(well.port, f"{WORKLOADS}/zzz", {"replicas": -1}, "PUT").status == 400
-
-
-def window(starts_in_s: float, lasts_s: float) -> dict[str, str]:
-    starts = datetime.now(UTC) + timedelta(seconds=starts_in_s)
-    ends = starts + timedelta(seconds=lasts_s)
-    return {"starts_at": starts.isoformat(), "ends_at": ends.isoformat(), "reason": "a release"}
 
 
 def test_in_a_freeze_no_plan_is_taken_and_none_is_carried_out(well: Platform) -> None:
@@ -284,12 +246,6 @@ def test_what_is_no_freeze_window_is_refused(
     answer = ask(well.port, FREEZES, {**window(3600, 60), **fields})
     assert answer.status == 400
     assert words in answer.body
-
-
-def metric(port: int, line: str) -> float:
-    found = re.search(rf"^{line} (\S+)$", ask(port, "/metrics").body, re.MULTILINE)
-    assert found is not None, line
-    return float(found[1])
 
 
 def test_the_limit_is_exact_among_instances(

@@ -359,6 +359,16 @@ def test_without_the_database_nothing_is_acknowledged(
         assert submit(port, job_id).status == 202
 
 
+def test_a_database_that_comes_back_empty_gets_its_tables_without_a_restart(
+    tmp_path: Path, database: Database, redis_url: str
+) -> None:
+    with front(tmp_path, database, redis_url) as port:
+        database.ask("DROP TABLE jobs, job_results")
+        until(lambda: ask(port, "/readyz").status == 200, "ready again")
+        assert submit(port, "again").status == 202
+        assert [row[0] for row in database.ask("SELECT job_id FROM jobs")] == ["again"]
+
+
 def test_a_database_that_was_never_there_means_no_jobs(tmp_path: Path, redis_url: str) -> None:
     nowhere = "postgresql://shop:shop@127.0.0.1:9/shop"
     with service("jobs", tmp_path, POSTGRES_DSN=nowhere, REDIS_URL=redis_url) as port:

@@ -14,7 +14,12 @@ from harness.greetings import GREETINGS, is_http
 from harness.stacks import plan as plans
 from harness.stacks.fetch import SPECS
 from harness.stacks.plan import Request, StackPlan
-from harness.stacks.reference.assembly import build, port_names, programs_of
+from harness.stacks.reference.assembly import (
+    build,
+    optional_programs_of,
+    port_names,
+    programs_of,
+)
 from harness.stacks.reference.servers import KINDS
 from harness.stacks.reference.site import DataFolder, Programs
 from harness.stacks.reference.table import (
@@ -36,8 +41,16 @@ def plan_of(profile: str, database: DataFolder | None = None) -> StackPlan:
     return assembly_of(Request(profile=profile), database)
 
 
-def assembly_of(request: Request, database: DataFolder | None = None) -> StackPlan:
+def plan_with_all(profile: str) -> StackPlan:
+    """The plan where every optional program is at hand."""
+    return assembly_of(Request(profile=profile), optional=optional_programs_of(profile))
+
+
+def assembly_of(
+    request: Request, database: DataFolder | None = None, optional: tuple[str, ...] = ()
+) -> StackPlan:
     profile = request.profile
+    programs = (*programs_of(profile), *optional)
     ports = {name: 21_000 + n for n, name in enumerate(port_names(profile))}
     return build(
         stack_id="local-1",
@@ -48,7 +61,7 @@ def assembly_of(request: Request, database: DataFolder | None = None) -> StackPl
         programs=Programs(
             stack_root=Path("/checkout/stack"),
             python=Path("/checkout/stack/.venv/bin/python"),
-            servers={name: Path(f"/cache/{name}/bin/{name}") for name in programs_of(profile)},
+            servers={name: Path(f"/cache/{name}/bin/{name}") for name in programs},
         ),
         database=database,
     )
@@ -75,6 +88,7 @@ def settings_of(broker: str) -> dict[str, str]:
             {"gateway", "recommender", "llm-gateway", "inference-1", "inference-2"},
         ),
         ("jobs", {"jobs", "jobs-worker", "postgres", "redis"}),
+        ("control", {"control-api", "postgres", "redis", "opa"}),
         ("full", {s.name for s in SERVICES} - WATCHERS),
     ],
 )
@@ -107,6 +121,26 @@ def test_base_takes_nothing_that_it_did_not_take_before_there_were_profiles() ->
     assert programs_of("base") == ("prometheus", "alertmanager", "toxiproxy-server")
 
 
+@pytest.mark.parametrize("profile", ["control", "full"])
+def test_what_is_optional_is_left_out_where_its_program_is_not_at_hand(profile: str) -> None:
+    without, with_it = plan_of(profile), plan_with_all(profile)
+    assert optional_programs_of(profile) == ("opa",)
+    assert {s.name for s in with_it.services} - {s.name for s in without.services} == {"opa"}
+    assert {e.name for e in with_it.edges} - {e.name for e in without.edges} == {"control-api->opa"}
+    api, with_opa = without.service("control-api"), with_it.service("control-api")
+    assert "OPA_URL" not in api.env
+    (edge,) = (edge for edge in with_it.edges if edge.name == "control-api->opa")
+    assert with_opa.env["OPA_URL"] == f"http://{edge.listen}"
+    assert with_opa.needs == (*api.needs[:-1], "opa", api.needs[-1])
+
+
+def test_the_agent_has_our_policy_and_asks_nobody_outside() -> None:
+    argv = plan_with_all("control").service("opa").argv
+    assert argv[-1] == "/checkout/stack/opa/control.rego"
+    assert (project_root() / "stack" / "opa" / "control.rego").is_file()
+    assert "--skip-version-check" in argv
+
+
 @every_profile
 def test_every_port_has_one_name_and_every_service_a_port(profile: str) -> None:
     names = port_names(profile)
@@ -116,7 +150,7 @@ def test_every_port_has_one_name_and_every_service_a_port(profile: str) -> None:
 
 @every_profile
 def test_everything_that_is_needed_is_there_and_nothing_waits_in_a_circle(profile: str) -> None:
-    waiting = {service.name: set(service.needs) for service in plan_of(profile).services}
+    waiting = {service.name: set(service.needs) for service in plan_with_all(profile).services}
     while waiting:
         ready = {name for name, needs in waiting.items() if not needs & waiting.keys()}
         assert ready, f"these wait for each other: {waiting}"
@@ -126,7 +160,7 @@ def test_everything_that_is_needed_is_there_and_nothing_waits_in_a_circle(profil
 
 @every_profile
 def test_an_edge_leads_from_a_port_of_its_own_to_one_that_its_callee_has(profile: str) -> None:
-    plan = plan_of(profile)
+    plan = plan_with_all(profile)
     listening = [edge.listen for edge in plan.edges]
     assert len(set(listening)) == len(listening)
     assert not set(listening) & {edge.upstream for edge in plan.edges}
@@ -137,7 +171,7 @@ def test_an_edge_leads_from_a_port_of_its_own_to_one_that_its_callee_has(profile
 
 @every_profile
 def test_no_caller_is_told_an_address_that_is_not_a_proxys(profile: str) -> None:
-    plan = plan_of(profile)
+    plan = plan_with_all(profile)
     # Brokers learn it from their listeners.
     proxies = {edge.listen for edge in plan.edges if not edge.name.startswith("brokers->")}
     variables = {call.variable for call in calls_of(services_of(profile))}
@@ -153,7 +187,7 @@ def test_no_caller_is_told_an_address_that_is_not_a_proxys(profile: str) -> None
 
 @every_profile
 def test_every_service_can_be_asked_whether_it_is_well(profile: str) -> None:
-    for service in plan_of(profile).services:
+    for service in plan_with_all(profile).services:
         assert is_http(service.health_path) or service.health_path in GREETINGS
 
 
@@ -165,7 +199,7 @@ def test_a_plan_survives_being_written_and_read(profile: str) -> None:
 
 @every_profile
 def test_every_program_is_one_that_can_be_found_or_fetched(profile: str) -> None:
-    assert set(programs_of(profile)) <= SPECS.keys()
+    assert {*programs_of(profile), *optional_programs_of(profile)} <= SPECS.keys()
 
 
 @pytest.mark.parametrize("service", [s for s in SERVICES if s.kind == PYTHON], ids=lambda s: s.name)

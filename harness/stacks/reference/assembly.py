@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from harness.descriptor import Edge
@@ -25,7 +25,7 @@ HEALTH_PATH = "/healthz"
 
 
 def port_names(profile: str) -> tuple[str, ...]:
-    """Everything that listens: services, their further listeners, and the proxied edges.
+    """Everything that may listen: services, their further listeners, and the proxied edges.
 
     Raises:
         InvalidError: There is no such profile.
@@ -46,8 +46,26 @@ def programs_of(profile: str) -> tuple[str, ...]:
     Raises:
         InvalidError: There is no such profile.
     """
-    kinds = (s.kind for s in services_of(profile) if s.kind != PYTHON)
+    return _programs(s for s in services_of(profile) if not s.optional)
+
+
+def optional_programs_of(profile: str) -> tuple[str, ...]:
+    """The servers that a profile has where they are at hand, and does without where not.
+
+    Raises:
+        InvalidError: There is no such profile.
+    """
+    return _programs(s for s in services_of(profile) if s.optional)
+
+
+def _programs(services: Iterable[Service]) -> tuple[str, ...]:
+    kinds = (s.kind for s in services if s.kind != PYTHON)
     return tuple(dict.fromkeys(name for kind in kinds for name in KINDS[kind].programs))
+
+
+def _present(service: Service, programs: Programs) -> bool:
+    """Whether a service is part of the stack: all are but the optional ones without a program."""
+    return not service.optional or set(KINDS[service.kind].programs) <= programs.servers.keys()
 
 
 def check_request(request: Request, known_defects: Mapping[str, str]) -> None:
@@ -93,10 +111,10 @@ def build(
         control: Path of the control socket.
         request: What was asked for.
         ports: A port for each of :func:`port_names`.
-        programs: Where the programs are.
+        programs: Where the programs are; optional services without theirs are left out.
         database: Where PostgreSQL keeps its data, if not below ``folder``.
     """
-    services = services_of(request.profile)
+    services = tuple(s for s in services_of(request.profile) if _present(s, programs))
     calls = calls_of(services)
     site = Site(
         folder=folder,

@@ -113,6 +113,19 @@ def _redis(service: Service, site: Site) -> ServicePlan:
     )
 
 
+def _opa(service: Service, site: Site) -> ServicePlan:
+    return _server(
+        service,
+        site,
+        site.program("opa"),
+        *("run", "--server", "--addr", site.address(service.name)),
+        *("--log-level", "error", "--shutdown-grace-period", "1"),
+        "--skip-version-check",  # it would ask a public host, and tell it who asks
+        str(site.programs.stack_root / "opa" / "control.rego"),
+        health_path="/health",
+    )
+
+
 def _server(service: Service, site: Site, *argv: str, health_path: str = "/-/ready") -> ServicePlan:
     return ServicePlan(
         name=service.name,
@@ -129,5 +142,6 @@ KINDS: Mapping[str, Kind] = {
     "toxiproxy": Kind(("toxiproxy-server",), _toxiproxy),
     "kafka": Kind(("java", "kafka"), kafka.plan, kafka.files),
     "postgres": Kind(("postgres",), _postgres),
+    "opa": Kind(("opa",), _opa),
     "redis": Kind(("redis-server",), _redis),
 }

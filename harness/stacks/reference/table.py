@@ -19,7 +19,7 @@ ORDERS, CONTROL, INFERENCE, JOBS, FULL = "orders", "control", "inference", "jobs
 PROFILES: Mapping[str, str] = {
     BASE: "the gateway with its recommender and its language model",
     ORDERS: "base, and orders: Kafka, PostgreSQL, Redis, workers",
-    CONTROL: "the control plane with PostgreSQL and Redis",
+    CONTROL: "the control plane with PostgreSQL and Redis, and a policy agent if one is at hand",
     INFERENCE: "base, and the model servers",
     JOBS: "jobs with PostgreSQL and Redis",
     FULL: "everything",
@@ -40,6 +40,7 @@ class Service:
         group: What several of one kind are called together: the name of their module, of
             their job in Prometheus, and of the caller at their edges. Empty: the same as the name.
         settings: Environment that it always has.
+        optional: Whether the stack does without it where its programs are not at hand.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Service:
     kind: str = PYTHON
     group: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    optional: bool = False
 
     @property
     def caller(self) -> str:
@@ -95,6 +97,7 @@ SERVICES: tuple[Service, ...] = (
     Service("kafka-3", (ORDERS,), "kafka", group="brokers"),
     Service("postgres", (ORDERS, CONTROL, JOBS), "postgres"),
     Service("redis", (ORDERS, CONTROL, JOBS), "redis"),
+    Service("opa", (CONTROL,), "opa", optional=True),
     Service("llm-gateway", (BASE, ORDERS, INFERENCE)),
     Service("recommender", (BASE, ORDERS, INFERENCE)),
     Service("inference-1", (INFERENCE,), group="inference"),
@@ -133,6 +136,7 @@ CALLS: tuple[Call, ...] = (
     Call("orders-worker", "redis", "REDIS_URL", BROKER),
     Call("control-api", "postgres", "POSTGRES_DSN", DATABASE),
     Call("control-api", "redis", "REDIS_URL", BROKER),
+    Call("control-api", "opa", "OPA_URL", URL),
     Call("kafka-exporter", "kafka-1", "KAFKA_BOOTSTRAP"),
     Call("kafka-exporter", "kafka-2", "KAFKA_BOOTSTRAP"),
     Call("kafka-exporter", "kafka-3", "KAFKA_BOOTSTRAP"),
@@ -149,6 +153,8 @@ SETTINGS = (
     "JOB_THREADS",
     "LIMITED_STOCK",
     "LLM_TIMEOUT_MS",
+    "MAX_IN_FLIGHT",
+    "OPA_TIMEOUT_MS",
     "RATE_LIMIT_BURST",
     "RATE_LIMIT_PER_S",
     "RECOMMENDER_TIMEOUT_MS",
