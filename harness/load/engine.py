@@ -66,10 +66,14 @@ class Serving(Protocol):
 
 
 class Pool:
-    """The users of one class: those idle, last used on top, and arrivals that found none."""
+    """The users of one class: those idle, longest so first, and arrivals that found none.
+
+    Each gets its turn. With the last one used first, a few connections would carry a low rate, and
+    of the replicas behind one address most would never be asked.
+    """
 
     def __init__(self) -> None:
-        self.idle: list[Serving] = []
+        self.idle: deque[Serving] = deque()
         self.backlog: deque[Arrival] = deque()
 
 
@@ -193,7 +197,7 @@ class Engine:
     def _dispatch(self, user_class: type[Serving], arrival: Arrival) -> None:
         pool = self._pools[user_class]
         if pool.idle:
-            pool.idle.pop().wake(arrival)
+            pool.idle.popleft().wake(arrival)
         else:
             pool.backlog.append(arrival)
 

@@ -162,6 +162,16 @@ def test_each_user_keeps_its_own_cookies(site: Site, url: str, start: Start) -> 
     assert {cookie for cookie in site.cookies if cookie} <= {f"u={n}" for n in range(1, 6)}
 
 
+def test_each_user_gets_its_turn(site: Site, url: str, start: Start) -> None:
+    """Slow as the arrivals are, one user could serve them all: one connection, one replica."""
+    text = OPEN.format(name="Shopper", base="FastHttpUser", body=WEIGHTED)
+    site.behave = lambda h, n: answer(h, **({"Set_Cookie": f"u={n}"} if h.path == "/login" else {}))
+    play(start(text, arrivals=constant(20), max_in_flight=5), url)
+    turns = Counter(cookie for cookie in site.cookies if cookie)
+    assert len(turns) == 5
+    assert min(turns.values()) >= turns.total() / 10  # half of an equal share
+
+
 SHAPES = {
     "a ramp": ("0/s to 100/s over 2s", 2.0),
     "steps": ("20/s to 60/s by 20/s every 500ms", 2.0),
