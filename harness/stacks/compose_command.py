@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from harness.errors import InvalidError, StackError
+from harness.errors import InvalidError
+from harness.stacks import commands
 
 FIND_TIMEOUT_S = 10.0
 UP_TIMEOUT_S = 600.0  # images may have to be built or pulled
@@ -26,8 +25,8 @@ def command() -> tuple[str, ...]:
     """
     for known in KNOWN:
         try:
-            done = _run([*known, "version", "--short"], FIND_TIMEOUT_S)
-        except OSError:
+            done = commands.run([*known, "version", "--short"], FIND_TIMEOUT_S)
+        except (InvalidError, OSError):
             continue
         if done.returncode == 0:
             return known
@@ -72,24 +71,4 @@ def _told(
     environment: Mapping[str, str] | None = None,
 ) -> None:
     argv = [*command(), "--project-name", project, "--file", str(file), *arguments]
-    done = _run(argv, timeout_s, environment)
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip()[-2000:]
-        raise StackError(f"`{' '.join(argv)}` failed:\n{said}")
-
-
-def _run(
-    argv: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-            env={**os.environ, **(environment or {})},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise StackError(f"`{' '.join(argv)}` did not end within {timeout_s:g} s.") from error
+    commands.told(argv, timeout_s, environment=environment)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
-from harness.errors import InvalidError, StackError
+from harness.errors import InvalidError
+from harness.stacks import commands
 
 CLUSTER = "harness"
 CONTEXT = f"kind-{CLUSTER}"
@@ -39,53 +39,29 @@ def ensure(root: Path, progress: Callable[[str], None]) -> str:
             "Run it from a clone of the repository.",
         )
     _see_engine()
-    known = _told(["kind", "get", "clusters"], ASK_TIMEOUT_S).split()
-    if _run(["docker", "image", "inspect", IMAGE], ASK_TIMEOUT_S).returncode:
+    known = commands.told(["kind", "get", "clusters"], ASK_TIMEOUT_S, get=GET).split()
+    if commands.run(["docker", "image", "inspect", IMAGE], ASK_TIMEOUT_S, get=GET).returncode:
         progress(f"building the image {IMAGE}")
         build = ["docker", "build", "--quiet", "--tag", IMAGE, str(root / SOURCE)]
-        _told(build, BUILD_TIMEOUT_S)
+        commands.told(build, BUILD_TIMEOUT_S, get=GET)
     if CLUSTER not in known:
         progress(f"making the kind cluster {CLUSTER}")
         create = ["kind", "create", "cluster", "--config", str(root / CONFIG), "--wait", "120s"]
-        _told(create, CREATE_TIMEOUT_S, f"`{DELETE}` takes away what there is of it.")
+        left = f"`{DELETE}` takes away what there is of it."
+        commands.told(create, CREATE_TIMEOUT_S, get=GET, next_step=left)
     progress(f"loading {IMAGE} into the kind cluster {CLUSTER}")
-    _told(["kind", "load", "docker-image", IMAGE, "--name", CLUSTER], LOAD_TIMEOUT_S)
+    load = ["kind", "load", "docker-image", IMAGE, "--name", CLUSTER]
+    commands.told(load, LOAD_TIMEOUT_S, get=GET)
     return CONTEXT
 
 
 def _see_engine() -> None:
     """See that kind finds the containers' engine: its own words for that are those of a crash."""
-    done = _run(["docker", "version", "--format", "{{.Server.Version}}"], ASK_TIMEOUT_S)
+    ask = ["docker", "version", "--format", "{{.Server.Version}}"]
+    done = commands.run(ask, ASK_TIMEOUT_S, get=GET)
     if done.returncode:
         said = done.stderr.strip()[-500:]
         raise InvalidError(
             f"No Docker engine answers, in which kind would make its cluster: {said}",
             "Start Docker, or name a `--context` of your own.",
         )
-
-
-def _told(argv: Sequence[str], timeout_s: float, next_step: str = "") -> str:
-    done = _run(argv, timeout_s, next_step)
-    if done.returncode:
-        said = done.stderr.strip()[-2000:]
-        raise StackError(f"`{' '.join(argv)}` failed:\n{said}", next_step)
-    return done.stdout
-
-
-def _run(
-    argv: Sequence[str], timeout_s: float, next_step: str = ""
-) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise InvalidError(f"This machine has no {argv[0]}.", GET) from error
-    except subprocess.TimeoutExpired as error:
-        text = f"`{' '.join(argv)}` did not end within {timeout_s:g} s."
-        raise StackError(text, next_step) from error

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import InvalidError, StackError
+from harness.errors import StackError
+from harness.stacks import commands
 
 APPLY_TIMEOUT_S = 120.0
 DELETE_TIMEOUT_S = 180.0
+#: What an API server says of a node port that is another Service's.
+PORT_TAKEN = "provided port is already allocated"
 
 
 def apply(context: str, kubeconfig: str, namespace: str, folder: Path) -> None:
@@ -20,7 +21,16 @@ def apply(context: str, kubeconfig: str, namespace: str, folder: Path) -> None:
         InvalidError: This machine has no kubectl.
         StackError: Something of it was refused.
     """
-    _told(context, kubeconfig, ["-n", namespace, "apply", "-k", str(folder)], APPLY_TIMEOUT_S)
+    try:
+        _told(context, kubeconfig, ["-n", namespace, "apply", "-k", str(folder)], APPLY_TIMEOUT_S)
+    except StackError as error:
+        if PORT_TAKEN not in str(error):
+            raise
+        raise StackError(
+            error.message,
+            "A node port is one Service's in the whole cluster; `kubectl get services -A` shows "
+            "whose. Is the platform up in another namespace? `harness stack down` it there.",
+        ) from error
 
 
 def delete(context: str, kubeconfig: str, namespace: str, folder: Path) -> None:
@@ -35,26 +45,10 @@ def delete(context: str, kubeconfig: str, namespace: str, folder: Path) -> None:
 
 
 def _told(context: str, kubeconfig: str, arguments: Sequence[str], timeout_s: float) -> None:
-    argv = ["kubectl", "--context", context, *arguments]
-    # Not by `--kubeconfig`, which is one file: this may be several, as anywhere else.
-    named = {"KUBECONFIG": kubeconfig} if kubeconfig else {}
-    try:
-        done = subprocess.run(
-            argv,
-            env={**os.environ, **named},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise InvalidError(
-            "This machine has no kubectl.",
-            "Install it, or deploy the platform yourself and attach to its namespace.",
-        ) from error
-    except subprocess.TimeoutExpired as error:
-        raise StackError(f"`{' '.join(argv)}` did not end within {timeout_s:g} s.") from error
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip()[-2000:]
-        raise StackError(f"`{' '.join(argv)}` failed:\n{said}")
+    commands.told(
+        ["kubectl", "--context", context, *arguments],
+        timeout_s,
+        # Not by `--kubeconfig`, which is one file: this may be several, as anywhere else.
+        environment={"KUBECONFIG": kubeconfig} if kubeconfig else {},
+        get="Install it, or deploy the platform yourself and attach to its namespace.",
+    )

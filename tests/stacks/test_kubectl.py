@@ -20,12 +20,19 @@ told = {{"argv": sys.argv[1:], "kubeconfig": os.environ.get("KUBECONFIG")}}
 pathlib.Path({notes!r}).write_text(json.dumps(told))
 sys.exit({code})
 """
+NEXT_STEPS = {
+    'The Service "a" is invalid: spec.ports[3].nodePort: Invalid value: 30040: '
+    "provided port is already allocated": "kubectl get services -A",
+    "Error from server (Forbidden): services is forbidden": "",
+}
 
 
-def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, code: int = 0) -> Path:
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, code: int = 0, words: str = "") -> Path:
     """The only kubectl of this machine; the file that it notes its call in."""
     program, notes = folder / "kubectl", folder / "call.json"
-    program.write_text(NOTES.format(python=sys.executable, notes=str(notes), code=code))
+    program.write_text(
+        NOTES.format(python=sys.executable, notes=str(notes), code=repr(words or code))
+    )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(folder))
     return notes
@@ -68,6 +75,18 @@ def test_what_it_refuses_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     stand_in(tmp_path, monkeypatch, code=1)
     with pytest.raises(StackError, match="`kubectl --context staging -n shop apply"):
         kubectl.apply("staging", "/k/staging", "shop", tmp_path)
+
+
+@pytest.mark.parametrize(("words", "wanted"), NEXT_STEPS.items())
+def test_what_to_do_about_a_refusal_is_told(
+    words: str, wanted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, monkeypatch, words=words)
+    with pytest.raises(StackError) as refused:
+        kubectl.apply("staging", "", "shop", tmp_path)
+    assert words in str(refused.value)
+    assert wanted in refused.value.next_step
+    assert bool(wanted) == bool(refused.value.next_step)
 
 
 def test_a_machine_without_one_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
