@@ -398,8 +398,14 @@ def opened_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 @pytest.fixture
 def shop(opened_shop: Shop, own_state: Path) -> Shop:
-    """One namespace for all of this file, well whatever the test before has left."""
+    """One namespace for all of this file, well whatever the test before has left.
+
+    And seen so from this machine, by which a workload that is down is told from one whose pods are
+    gone from the server only.
+    """
     eventually(opened_shop.is_settled, "the shop is well before the fault", WITHIN_S)
+    before = Broken(shop=opened_shop, before=opened_shop.pods(TARGET))
+    eventually(lambda: answers(before), "this machine reaches the shop", WITHIN_S)
     return opened_shop
 
 
