@@ -520,7 +520,7 @@ def test_it_bites_as_the_cluster_says_and_leaves_all_as_it_was(
     assert (shop.of_a_run(), shop.of_a_run_beyond()) == ([], [])
     eventually(lambda: is_whole(shop, taints), "all is as before", WITHIN_S)
     assert picture(shop) == world  # and the guardian, which has ended by now, changed nothing
-    assert answers(broken)
+    eventually(lambda: answers(broken), "it answers", WITHIN_S)  # when every node has heard of it
 
 
 @pytest.mark.parametrize("module", [evict, drain], ids=["eviction", "drain"])
