@@ -127,18 +127,18 @@ class Guardian:
 
         One that has to leave its node is started anew elsewhere, and while the run lives there
         is nothing to undo. But none is started in a namespace that is being deleted. There the
-        guardian may have lost its rights before it is told to end.
+        guardian may have lost its rights before it is told to end. It loses them too when whoever
+        has healed takes it away, and may not have read that yet: what it has of the whole cluster
+        goes first then, so that it knows one from the other and touches nothing.
 
         Raises:
             FaultError: The API server does not answer.
         """
-        if self.needed:
-            return True
         try:
             found = self._cluster.get(self._post.namespace)
         except ForbiddenError:
-            return True
-        return found is None or "deletionTimestamp" in found["metadata"]
+            return any(self._seen(path) for path in self._post.remove)
+        return self.needed or found is None or "deletionTimestamp" in found["metadata"]
 
     def remember(self) -> bool:
         """Read the entries; whether they are there.

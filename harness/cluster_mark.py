@@ -19,7 +19,7 @@ from typing import Any
 
 from harness.cluster import JSON, Cluster, ConflictError, ForbiddenError
 from harness.cluster_merge import reverse
-from harness.errors import FaultError, RefusedError
+from harness.errors import FaultError, OvertakenError, RefusedError
 
 LABEL = "reliability-harness/fault"
 TRIES = 5  # for what is changed by somebody else at the very moment, such as a status
@@ -77,11 +77,15 @@ def refusals() -> Iterator[None]:
     """Tell a patch that the server has refused from one whose fate nobody knows.
 
     Raises:
-        RefusedError: It was.
+        OvertakenError: It was, because the object is not the one, or not in the version, that was
+            meant.
+        RefusedError: It was for want of rights.
     """
     try:
         yield
-    except (ConflictError, ForbiddenError) as error:
+    except ConflictError as error:
+        raise OvertakenError(f"It was not changed: {error}") from error
+    except ForbiddenError as error:
         raise RefusedError(f"It was not changed: {error}") from error
 
 

@@ -99,6 +99,10 @@ class RefusedError(FaultError):
     """A change was refused by whom it was asked of: it was not made, and will not be."""
 
 
+class OvertakenError(RefusedError):
+    """What was to be changed was changed by somebody else at that very moment, such as a status."""
+
+
 class DirtyError(HarnessError):
     """Restoration is not proven: a fault may still be active."""
 

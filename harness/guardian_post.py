@@ -88,23 +88,21 @@ def post(cluster: Cluster, guard: Guard, tell: Tell) -> Heartbeat:
 
 
 def remove(cluster: Cluster, guard: Guard) -> None:
-    """Take away everything of it; the Job first, so that nobody is left who would miss the rest.
+    """Take away everything of it.
 
-    Undo entries of which one is open stay, for whoever heals it.
+    What it has of the whole cluster goes first: by that a guardian which is told to end, and has
+    lost its rights in the namespace, knows that it was taken away. Then the Job, so that nobody is
+    left who would miss the rest. Undo entries of which one is open stay, for whoever heals it.
 
     Raises:
         FaultError: The API server refuses or does not answer.
     """
-    here = [_job(guard)]
-    for path, body in guardian_manifests.belongings(guard, "", {}):
-        here.append(f"{path}/{body['metadata']['name']}")
+    made = [guardian_manifests.job(guard), *guardian_manifests.belongings(guard, "", {})]
     if guard.cluster_wide:
-        for path, body in (
-            guardian_manifests.cluster_role_binding(guard, ""),
-            guardian_manifests.cluster_role(guard),
-        ):
-            here.append(f"{path}/{body['metadata']['name']}")
-    for path in here:
+        role = guardian_manifests.cluster_role(guard)
+        made = [role, guardian_manifests.cluster_role_binding(guard, ""), *made]
+    for collection, body in made:
+        path = f"{collection}/{body['metadata']['name']}"
         found = cluster.get(path)
         labels = (found or {}).get("metadata", {}).get("labels") or {}
         # Names can be made up by whoever may make Jobs here: only what is ours is deleted.

@@ -172,6 +172,8 @@ class KubernetesApi:
                 problem = failure(shell.read_channel(ERROR_CHANNEL))
             finally:
                 shell.close()
+                # Where the server says goodbye first the package takes the socket for closed.
+                shell.sock.shutdown()
         if problem:
             said = f"{problem} {complaint}".strip()[:_SHOWN]
             raise FaultError(f"The {what} failed: {said}")

@@ -32,6 +32,7 @@ from tests.clusters import (
     cluster,
     here,
     inside,
+    nothing,
     pods,
     removed,
 )
@@ -115,6 +116,65 @@ def test_what_is_not_as_it_was_planned_is_not_hit(
     assert as_it_is(cluster) == world
     (entry,) = here.log.snapshot().entries
     assert (entry.open, entry.injected_at, entry.called_off_at) == (False, None, None)
+
+
+def restless(cluster: FakeCluster, path: str, times: int, also: Happening) -> None:
+    """The next changes of an object come too late: its status is written just before each."""
+    patch, left = cluster.patch, [None] * times
+
+    def overtaken(at: str, body: JSON) -> JSON:
+        if at == path and left:
+            left.pop()
+            patch(path, {"status": {"heartbeat": len(left)}})
+            also(cluster)
+        return patch(at, body)
+
+    cluster.patch = overtaken  # type: ignore[method-assign]
+
+
+OVERTAKEN: dict[str, tuple[ModuleType, str, Given, str]] = {
+    "a workload to stop": (stop, "api", {}, API),
+    "a node to cordon": (cordon, "api", {}, NODE),
+    "a node to drain": (drain, "api", {}, NODE),
+    "a template": (dns, "api", {}, API),
+    "an image": (bad_image, "api", {}, API),
+    "a workload that reads a key": (config, "configmap/planted", RESTARTING, API),
+}
+
+
+@pytest.mark.parametrize(("module", "target", "given", "path"), OVERTAKEN.values(), ids=OVERTAKEN)
+def test_a_status_that_is_written_at_the_very_moment_keeps_no_fault_from_it(
+    module: ModuleType, target: str, given: Given, path: str, cluster: FakeCluster, here: Session
+) -> None:
+    world = as_it_is(cluster)
+    restless(cluster, path, injection.TRIES - 1, nothing)
+    assert module.inject(target, **given)["proof"]
+    module.heal(target)
+    assert as_it_is(cluster) == world
+
+
+@pytest.mark.parametrize(("module", "target", "given", "path"), OVERTAKEN.values(), ids=OVERTAKEN)
+def test_what_is_changed_all_the_time_is_given_up_and_left_as_it_was(
+    module: ModuleType, target: str, given: Given, path: str, cluster: FakeCluster, here: Session
+) -> None:
+    world = as_it_is(cluster)
+    restless(cluster, path, injection.TRIES, nothing)
+    with pytest.raises(FaultError, match=r"It was not changed: .* is another one by now"):
+        module.inject(target, **given)
+    assert here.log.snapshot().open == ()
+    assert as_it_is(cluster) == world
+
+
+@pytest.mark.parametrize(("module", "target", "given", "path"), OVERTAKEN.values(), ids=OVERTAKEN)
+def test_who_is_overtaken_by_a_healer_does_not_try_again(
+    module: ModuleType, target: str, given: Given, path: str, cluster: FakeCluster, here: Session
+) -> None:
+    world = as_it_is(cluster)
+    restless(cluster, path, 1, lambda _: here.log.advance_epoch() and None)
+    with pytest.raises(FaultError, match="was fenced off"):
+        module.inject(target, **given)
+    assert here.log.snapshot().open == ()
+    assert as_it_is(cluster) == world
 
 
 PLANNED: dict[str, tuple[ModuleType, str]] = {

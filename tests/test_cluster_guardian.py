@@ -49,6 +49,8 @@ SPACE = "/api/v1/namespaces/shop"
 API = workloads("shop", DEPLOYMENT, "api")
 NODE = nodes("node2")
 POD = namespaced("shop", "pods", "stress")
+CLUSTER_ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+CLUSTER_ROLE = f"{CLUSTER_ROLES}/shop-g1"
 
 
 def entry(number: int, fault: str, verb: str, **arguments: str) -> Entry:
@@ -359,10 +361,9 @@ def test_one_that_is_told_to_end(
 
 
 def test_its_cluster_role_goes_with_it(cluster: FakeCluster, start: Callable[..., Child]) -> None:
-    roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
-    cluster.add(roles, {"metadata": {"name": "shop-g1"}})
-    assert start(f"--remove={roles}/shop-g1").ended() == 0
-    assert f"{roles}/shop-g1" not in cluster.held
+    cluster.add(CLUSTER_ROLES, {"metadata": {"name": "shop-g1"}})
+    assert start(f"--remove={CLUSTER_ROLE}").ended() == 0
+    assert CLUSTER_ROLE not in cluster.held
 
 
 # -- the same, without a process
@@ -544,7 +545,7 @@ DUE: dict[str, tuple[Callable[[FakeCluster, Guardian], None], bool]] = {
     "its run lives": (lives, False),
     "its namespace is being deleted": (ends, True),
     "its namespace is not there any more": (has_ended, True),
-    "its rights went before it, as in a namespace that is being deleted": (without_rights, True),
+    "its rights went before it": (without_rights, False),
     "its run is gone": (run_is_gone, True),
     "somebody else heals what its run has left": (recovered, False),
 }
@@ -559,23 +560,45 @@ def test_whether_it_heals_before_it_ends(
     assert late.is_due() is due
 
 
-def test_where_all_of_its_namespace_went_before_it_what_it_has_read_is_undone(
-    cluster: FakeCluster, inside: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    late, get = guardian(cluster), cluster.get
+def without_rights_in_its_namespace(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> Guardian:
+    """It has read the entries, and may still do what it may in the whole cluster."""
+    cluster.add(CLUSTER_ROLES, {"metadata": {"name": "shop-g1"}})
+    late, get = Guardian(cluster, replace(POST, remove=(CLUSTER_ROLE,))), cluster.get
     assert late.remember()
 
-    def only_nodes(path: str) -> Any:
+    def beyond(path: str) -> Any:
         if "/namespaces/" in path:
             raise ForbiddenError("403")
         return get(path)
 
-    cluster.get = only_nodes  # type: ignore[method-assign]
+    monkeypatch.setattr(cluster, "get", beyond)
+    return late
+
+
+def test_where_all_of_its_namespace_went_before_it_what_it_has_read_is_undone(
+    cluster: FakeCluster, inside: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = without_rights_in_its_namespace(cluster, monkeypatch)
     ticks = Ticks({})
     monkeypatch.setattr(cluster_guardian, "time", ticks)
     assert not cluster_guardian.end(late)  # the workload could not be seen well
     assert "unschedulable" not in cluster.held[NODE]["spec"]
     assert ticks.monotonic() == cluster_guardian.LAST_S
+
+
+def test_one_that_was_taken_away_and_has_not_read_yet_that_all_is_healed_touches_nothing(
+    cluster: FakeCluster, inside: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could mark a node, and have lost the rights to take the mark back."""
+    late = without_rights_in_its_namespace(cluster, monkeypatch)
+    del cluster.held[CLUSTER_ROLE]  # the first that goes
+    cluster.deeds.clear()
+    ticks = Ticks({})
+    monkeypatch.setattr(cluster_guardian, "time", ticks)
+    assert not cluster_guardian.end(late)
+    assert (cluster.deeds, ticks.monotonic()) == ([], 0.0)
 
 
 def test_while_nobody_says_whether_its_namespace_stays_nothing_is_undone(

@@ -71,6 +71,17 @@ def test_what_a_dead_run_left_is_taken_away_but_no_record_of_a_fault(
     assert list(cluster.held) == ([ENTRIES] if stays else [])
 
 
+def test_what_it_has_of_the_whole_cluster_goes_before_its_rights_in_the_namespace(
+    cluster: FakeCluster,
+) -> None:
+    """By that it knows, when it is told to end, that it was taken away."""
+    cluster.deeds.clear()
+    guardian_post.remove(cluster, GUARD)
+    where = ["/namespaces/" in deed for deed in cluster.deeds]
+    assert where == sorted(where)
+    assert set(where) == {False, True}
+
+
 def test_a_config_map_of_somebody_else_is_left_alone(cluster: FakeCluster) -> None:
     path = namespaced("shop", "configmaps")
     cluster.add(path, {"metadata": {"name": "menu-entries"}, "data": {}})

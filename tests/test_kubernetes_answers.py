@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gc
+import hashlib
 import json
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -135,6 +139,7 @@ class Shell:
 
     def __init__(self, status: str, *, endless: bool = False) -> None:
         self.status, self.endless, self.closed = status, endless, False
+        self.sock = self
 
     def run_forever(self, timeout: float) -> None:
         """It has ended already, or never does."""
@@ -153,6 +158,9 @@ class Shell:
         return self.status
 
     def close(self) -> None:
+        """Closes nothing where the server has said goodbye."""
+
+    def shutdown(self) -> None:
         self.closed = True
 
 
@@ -181,3 +189,39 @@ def test_what_a_run_returns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     else:
         assert api.execute("shop", "api-1", "api", ["sh", "-c", "true"]) == "printed"
     assert shell.closed
+
+
+class Upgrading(BaseHTTPRequestHandler):
+    """Answers a run over a real websocket: it prints a word, has ended well, and says goodbye."""
+
+    def log_message(self, *_: Any) -> None:
+        """Tests have nothing to log."""
+
+    def do_GET(self) -> None:
+        key = f"{self.headers['Sec-WebSocket-Key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        self.send_response(HTTPStatus.SWITCHING_PROTOCOLS)
+        self.send_header("Upgrade", "websocket")
+        self.send_header("Connection", "Upgrade")
+        accepted = base64.b64encode(hashlib.sha1(key.encode()).digest())  # noqa: S324 - RFC 6455
+        self.send_header("Sec-WebSocket-Accept", accepted.decode())
+        self.send_header("Sec-WebSocket-Protocol", "v4.channel.k8s.io")
+        self.end_headers()
+        status = STATUSES["it ended well"][0].encode()
+        goodbye = b"\x88\x02" + (1000).to_bytes(2, "big")
+        self.wfile.write(frame(b"\x01printed") + frame(b"\x03" + status) + goodbye)
+        self.rfile.read()  # until the other side has closed the connection
+
+
+def frame(payload: bytes) -> bytes:
+    return bytes([0x82, len(payload)]) + payload
+
+
+def test_a_run_that_the_server_has_ended_leaves_no_connection_open() -> None:
+    from kubernetes import client
+
+    with serving(Upgrading) as address:
+        api = KubernetesApi.__new__(KubernetesApi)
+        api.url, api._configuration = f"http://{address}", client.Configuration()
+        api._configuration.host = api.url
+        assert api.execute("shop", "api-1", "api", ["true"]) == "printed"
+        gc.collect()  # a socket that was forgotten is told of now, and fails this very test

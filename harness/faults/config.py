@@ -76,9 +76,10 @@ def inject(target: str, key: str, restart: str, value: str | None = None) -> dic
 
         def applied(entry: Entry) -> None:
             at = entry.arguments
-            change = {"data": {key: new, at["backup"]: old}}
-            version = raw["metadata"].get("resourceVersion", "")
-            objects.patch(cluster, path, at["uid"], change, version)
+            if at["backup"] not in (objects.read(cluster, path, target).get("data") or {}):
+                change = {"data": {key: new, at["backup"]: old}}
+                version = raw["metadata"].get("resourceVersion", "")
+                objects.patch(cluster, path, at["uid"], change, version)
             reader, anew = at["restart_path"], config_key.restart(at["token"])
             now = objects.read(cluster, reader, reader)["metadata"].get("resourceVersion", "")
             objects.patch(cluster, reader, at["restart_uid"], anew, now)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from harness.crashpoints import reach
-from harness.errors import FaultError, RefusedError
+from harness.errors import FaultError, OvertakenError, RefusedError
 from harness.faults.session import LEASE_S, Session
 from harness.looks import look
 from harness.recover import Healed, heal
@@ -20,6 +20,7 @@ from harness.undo import Entry, State, now
 from harness.verbs import verb_of
 
 LOOK_PAUSE_S = 0.05
+TRIES = 5  # where somebody else, such as a controller, changes the target at the very moment
 BEFORE_TIMEOUT_S = 1.0  # of an answer just before the fault: who is slower is not well
 
 
@@ -158,11 +159,7 @@ def _intend(session: Session, fault: Injection) -> Entry:
 def _apply(session: Session, entry: Entry, apply: Callable[[Entry], None]) -> Entry:
     """Inject under the lock, and only if nobody has healed on our behalf meanwhile."""
     with session.log.locked():
-        _refuse_if_fenced(session, entry)
-        session.require_guardian()
-        session.require_hold()
-        called_at = now()
-        apply(entry)
+        called_at = _call(session, entry, apply)
         injected_at = now()
         reach("inject.applied")
         # Healers do not wait for ever for the lock: one may have passed by meanwhile, and its
@@ -175,6 +172,25 @@ def _apply(session: Session, entry: Entry, apply: Callable[[Entry], None]) -> En
                 entry, state=State.INJECTED, called_at=called_at, injected_at=injected_at
             )
         return entry
+
+
+def _call(session: Session, entry: Entry, apply: Callable[[Entry], None]) -> float:
+    """Apply it; when it was called. Who was overtaken looks anew whether they may, and tries again.
+
+    Whoever heals on our behalf changes the target, too, so that what is on its way is refused.
+    """
+    for left in reversed(range(TRIES)):
+        _refuse_if_fenced(session, entry)
+        session.require_guardian()
+        session.require_hold()
+        called_at = now()
+        try:
+            apply(entry)
+            break
+        except OvertakenError:
+            if not left:
+                raise
+    return called_at
 
 
 def _refuse_if_fenced(session: Session, entry: Entry) -> None:

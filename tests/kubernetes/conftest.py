@@ -1,4 +1,4 @@
-"""A namespace of its own for each test of this folder, with two services, and a project beside it.
+"""A namespace of its own for each test or file of this folder, with two services, and a project.
 
 The cluster is that of the kubeconfig's current context, and is touched only where
 ``HARNESS_TEST_CLUSTER=1`` says that it may be.
@@ -6,6 +6,7 @@ The cluster is that of the kubeconfig's current context, and is touched only whe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import subprocess
@@ -17,17 +18,22 @@ from typing import Any
 
 import pytest
 
-from harness.cluster import Cluster, parse_workload
-from harness.cluster_paths import DEPLOYMENT, namespaced, nodes, workloads
+from harness.cluster import JSON, NAME, Cluster, parse_workload
+from harness.cluster_paths import DEPLOYMENT, grouped, jobs, namespaced, nodes, workloads
 from harness.errors import HarnessError
 from harness.files import project_root
+from harness.guardian_manifests import LABELS
 from harness.kubernetes_api import KubernetesApi
 from tests.real import eventually
 
 #: Has Python 3.11 or newer, and is on the nodes or within their reach.
 IMAGE = os.environ.get("HARNESS_TEST_IMAGE", "python:3.11-slim")
 NAMESPACES = "/api/v1/namespaces"
+MANAGED_BY = "app.kubernetes.io/managed-by"
 UP_WITHIN_S = 180.0
+#: What the pods of every service get as variables: the ConfigMap and the Secret.
+SETTINGS, KEYS = "settings", "keys"
+PASSWORD = "of-the-shop"
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,43 @@ class Shop:
     def is_settled(self) -> bool:
         found = self.cluster.list(workloads(self.namespace, DEPLOYMENT))
         return bool(found) and all(parse_workload(DEPLOYMENT, raw).settled for raw in found)
+
+    def pods(self, name: str) -> tuple[JSON, ...]:
+        """Those of a workload that were not told to end, as the server tells them."""
+        found = self.cluster.list(namespaced(self.namespace, "pods"), {NAME: name})
+        return tuple(pod for pod in found if not pod["metadata"].get("deletionTimestamp"))
+
+    def run_in(self, pod: JSON, *argv: str) -> str:
+        """What a program prints in the first container of a pod."""
+        container = pod["spec"]["containers"][0]["name"]
+        return self.cluster.execute(self.namespace, pod["metadata"]["name"], container, argv)
+
+    def stressing(self) -> tuple[JSON, ...]:
+        """The pods that use up a node."""
+        pods = self.cluster.list(namespaced(self.namespace, "pods"))
+        return tuple(p for p in pods if p["metadata"]["name"].startswith("harness-node-pressure"))
+
+    def of_a_run(self) -> list[str]:
+        """What is in the namespace and was put there by a run, to hold it and to watch over it."""
+        collections = (
+            jobs(self.namespace),
+            grouped("coordination.k8s.io/v1", self.namespace, "leases"),
+            grouped("rbac.authorization.k8s.io/v1", self.namespace, "roles"),
+            namespaced(self.namespace, "configmaps"),
+            namespaced(self.namespace, "serviceaccounts"),
+        )
+        managed = {MANAGED_BY: LABELS[MANAGED_BY]}
+        return [
+            f"{path.rpartition('/')[2]}/{o['metadata']['name']}"
+            for path in collections
+            for o in self.cluster.list(path, managed)
+        ]
+
+    def of_a_run_beyond(self) -> list[str]:
+        """What was put into the whole cluster by a run of this namespace."""
+        roles = self.cluster.list("/apis/rbac.authorization.k8s.io/v1/clusterroles", LABELS)
+        names = [str(role["metadata"]["name"]) for role in roles]
+        return [name for name in names if name.startswith(f"{self.namespace}-")]
 
     def harness(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         """The command, as a process."""
@@ -87,19 +130,28 @@ def needs_image(cluster: Cluster, name: str) -> None:
 
 @pytest.fixture
 def shop(tmp_path: Path, own_state: Path) -> Iterator[Shop]:
+    with opened(tmp_path) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def opened(folder: Path) -> Iterator[Shop]:
+    """A shop in a namespace of its own, whose project is in the folder."""
     cluster = connected()
     namespace = f"harness-test-{secrets.token_hex(4)}"
     made = cluster.create(NAMESPACES, {"metadata": {"name": namespace}})
-    found = Shop(cluster, namespace, tmp_path)
+    found = Shop(cluster, namespace, folder)
     try:
+        for collection, body in configuration():
+            cluster.create(namespaced(namespace, collection), body)
         for name, replicas in (("api", 2), ("store", 2)):
             cluster.create(workloads(namespace, DEPLOYMENT), deployment(name, replicas))
             cluster.create(namespaced(namespace, "services"), service(name))
-        (tmp_path / "harness.toml").write_text(
+        (folder / "harness.toml").write_text(
             f'[guards]\nstacks = ["kubernetes"]\ncontexts = ["{cluster.context}"]\n'
             f'namespaces = ["{namespace}"]\nmax_targets = 10\n'
         )
-        (tmp_path / "experiments").mkdir()
+        (folder / "experiments").mkdir()
         eventually(found.is_settled, "the shop is up", UP_WITHIN_S)
         yield found
     finally:
@@ -107,13 +159,22 @@ def shop(tmp_path: Path, own_state: Path) -> Iterator[Shop]:
         cluster.close()
 
 
+def configuration() -> tuple[tuple[str, dict[str, Any]], ...]:
+    return (
+        ("configmaps", {"metadata": {"name": SETTINGS}, "data": {"GREETING": "hello"}}),
+        ("secrets", {"metadata": {"name": KEYS}, "stringData": {"PASSWORD": PASSWORD}}),
+    )
+
+
 def deployment(name: str, replicas: int) -> dict[str, Any]:
-    labels = {"app.kubernetes.io/name": name}
+    labels = {NAME: name}
     container = {
         "name": name,
         "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python3", "-m", "http.server", "8080", "--directory", "/tmp"],  # noqa: S108
+        "ports": [{"containerPort": 8080}],
+        "envFrom": [{"configMapRef": {"name": SETTINGS}}, {"secretRef": {"name": KEYS}}],
         "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
     }
@@ -135,7 +196,7 @@ def service(name: str) -> dict[str, Any]:
         "metadata": {"name": name, "annotations": {"harness.health_path": "/"}},
         "spec": {
             "type": "NodePort",
-            "selector": {"app.kubernetes.io/name": name},
+            "selector": {NAME: name},
             "ports": [{"port": 8080}],
         },
     }

@@ -18,8 +18,7 @@ import psutil
 import pytest
 
 from harness import rights
-from harness.cluster_paths import grouped, namespaced, nodes
-from harness.guardian_manifests import JOBS, LABELS
+from harness.cluster_paths import jobs, nodes
 from tests.kubernetes.conftest import IMAGE, Shop
 from tests.real import eventually
 
@@ -73,28 +72,6 @@ def cordoned(shop: Shop) -> set[str]:
     return {n["metadata"]["name"] for n in found if (n.get("spec") or {}).get("unschedulable")}
 
 
-def stressing(shop: Shop) -> list[str]:
-    pods = shop.cluster.list(namespaced(shop.namespace, "pods"))
-    return [n for p in pods if (n := p["metadata"]["name"]).startswith("harness-node-pressure")]
-
-
-def ours(shop: Shop) -> list[str]:
-    """What is in the namespace and was put there by a run."""
-    collections = (
-        grouped(JOBS, shop.namespace, "jobs"),
-        grouped("coordination.k8s.io/v1", shop.namespace, "leases"),
-        grouped("rbac.authorization.k8s.io/v1", shop.namespace, "roles"),
-        namespaced(shop.namespace, "configmaps"),
-        namespaced(shop.namespace, "serviceaccounts"),
-    )
-    managed = {"app.kubernetes.io/managed-by": LABELS["app.kubernetes.io/managed-by"]}
-    return [
-        f"{path.rpartition('/')[2]}/{o['metadata']['name']}"
-        for path in collections
-        for o in shop.cluster.list(path, managed)
-    ]
-
-
 @contextlib.contextmanager
 def broken(shop: Shop, before: set[str]) -> Iterator[subprocess.Popen[str]]:
     """A run that holds all three faults."""
@@ -102,7 +79,7 @@ def broken(shop: Shop, before: set[str]) -> Iterator[subprocess.Popen[str]]:
 
     def is_broken() -> bool:
         assert run.poll() is None, run.communicate()
-        at_once = shop.replicas("store") == 0 and len(stressing(shop)) == 1
+        at_once = shop.replicas("store") == 0 and len(shop.stressing()) == 1
         return at_once and len(cordoned(shop) - before) == 1
 
     try:
@@ -115,7 +92,13 @@ def broken(shop: Shop, before: set[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def is_whole(shop: Shop, before: set[str]) -> bool:
-    return shop.replicas("store") == 2 and not stressing(shop) and cordoned(shop) == before
+    return shop.replicas("store") == 2 and not shop.stressing() and cordoned(shop) == before
+
+
+def ended_well(shop: Shop) -> list[int | None]:
+    """How many pods of each guardian have."""
+    found = shop.cluster.list(jobs(shop.namespace))
+    return [(job.get("status") or {}).get("succeeded") for job in found]
 
 
 def test_when_every_process_of_the_host_is_killed_all_is_undone_within_a_minute(
@@ -133,21 +116,13 @@ def test_when_every_process_of_the_host_is_killed_all_is_undone_within_a_minute(
             took_s = time.monotonic() - killed_at
             sys.stdout.write(f"\n{len(family)} processes killed; undone after {took_s:.1f} s\n")
     eventually(shop.is_settled, "the workloads are well", HEALED_WITHIN_S)
-    jobs = grouped(JOBS, shop.namespace, "jobs")
-    eventually(
-        lambda: [(j.get("status") or {}).get("succeeded") for j in shop.cluster.list(jobs)] == [1],
-        "the guardian has ended well",
-        HEALED_WITHIN_S,
-    )
-    wide = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
-    named = f"{shop.namespace}-"
-    left = [r for r in shop.cluster.list(wide, LABELS) if r["metadata"]["name"].startswith(named)]
-    assert left == []
+    eventually(lambda: ended_well(shop) == [1], "the guardian has ended well", HEALED_WITHIN_S)
+    assert shop.of_a_run_beyond() == []
     # Whoever comes next finds nothing to heal, and takes the rest away.
     again = shop.harness("recover", "--context", shop.context, "-n", shop.namespace)
     out, errors = again.communicate(timeout=60)
     assert again.returncode == 0, out + errors
-    assert ours(shop) == []
+    assert shop.of_a_run() == []
 
 
 def test_a_run_that_is_stopped_leaves_nothing_and_a_second_one_is_refused(shop: Shop) -> None:
@@ -161,7 +136,7 @@ def test_a_run_that_is_stopped_leaves_nothing_and_a_second_one_is_refused(shop: 
         out, errors = run.communicate(timeout=180)
         assert run.returncode == 5, out + errors
     assert is_whole(shop, before)
-    assert ours(shop) == []
+    assert shop.of_a_run() == []
 
 
 def test_what_the_test_may_do_is_asked_of_the_real_server(shop: Shop) -> None:
