@@ -107,7 +107,7 @@ def broker(config: Settings, worker: Worker) -> Celery:
 
 
 def main() -> None:
-    """Work until SIGTERM."""
+    """Work until SIGTERM; a worker that has failed begins anew in its process."""
     settings = Settings.from_environment()
     try:
         store = JobStore(
@@ -120,13 +120,21 @@ def main() -> None:
     except SettingError as error:
         raise SystemExit(f"refusing to start: {error}") from error
     worker.start(host, port)
-    app.worker_main(
-        [
-            *("worker", "--pool", "threads", "--concurrency", str(threads)),
-            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
-            *("--loglevel", "warning", "--hostname", f"jobs@{host}-{port}"),
-        ]
+    celery_worker = app.Worker(
+        pool="threads",
+        concurrency=threads,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        loglevel="WARNING",
+        hostname=f"jobs@{host}-{port}",
     )
+    celery_worker.start()
+    if celery_worker.exitcode:
+        # Celery gives up for good where the broker dies while a job is acknowledged.
+        sys.stderr.write(f"{SERVICE}: begins anew\n")
+        time.sleep(RETRY_S)
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very program
 
 
 if __name__ == "__main__":

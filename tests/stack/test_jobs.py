@@ -1,6 +1,7 @@
 """Jobs as real processes on a real Redis and PostgreSQL: each accepted one is done, once."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -18,6 +19,8 @@ import pytest
 from service_process import Answer, ask, command, free_port, is_well, service
 from silence import way_to
 
+from harness.files import project_root
+from harness.stacks.provision import python_for_services
 from tests import data_servers
 
 pytestmark = pytest.mark.stack
@@ -268,6 +271,42 @@ def test_a_broker_that_is_killed_and_comes_back_empty_loses_and_doubles_nothing(
         assert len(database.results()) < 40
         stack.enter_context(mortal_redis(port))
         until(lambda: all_done(front_port, jobs), "all are done")
+    assert database.results() == Counter(jobs)
+
+
+#: Gives up the first time, as Celery does where the broker dies while a job is acknowledged.
+GIVES_UP_ONCE = """
+import os, sys
+from celery.worker import WorkController
+from services import jobs_worker
+
+if len(sys.argv) > 1 and not os.path.exists(sys.argv[1]):
+    open(sys.argv[1], "x").close()
+    WorkController.start = lambda self: setattr(self, "exitcode", 1)
+jobs_worker.main()
+"""
+
+
+def test_a_worker_that_has_given_up_begins_anew(
+    tmp_path: Path, database: Database, redis_url: str
+) -> None:
+    url, jobs, gave_up = redis_url.replace("/0", "/2"), names(5), tmp_path / "gave-up"
+    addresses = {"POSTGRES_DSN": database.dsn, "REDIS_URL": url, "PORT": str(free_port())}
+    with (
+        front(tmp_path, database, url) as port,
+        subprocess.Popen(
+            [str(python_for_services()), "-c", GIVES_UP_ONCE, str(gave_up)],
+            cwd=project_root() / "stack",
+            env={"PATH": os.environ["PATH"], **addresses, "JOB_MS": "1"},
+        ) as process,
+    ):
+        try:
+            assert [submit(port, job).status for job in jobs] == [202] * 5
+            until(lambda: all_done(port, jobs), "all are done")
+            assert gave_up.exists()
+        finally:
+            process.terminate()
+        assert process.wait(WITHIN_S) == 0
     assert database.results() == Counter(jobs)
 
 
